@@ -1,0 +1,99 @@
+/**
+ * The end of the pipeline: transactions become histograms, and everything the agent counts becomes one exposition. On
+ * the hot path (`transaction`) no string is built and nothing is allocated; all text is made when somebody scrapes.
+ */
+
+import { PlainsightError } from '../errors.ts';
+import type { IncompleteReason, Owner, Role, Transaction, TransactionSink } from '../stream/contract.ts';
+import { Exposition, type Rendered } from './exposition.ts';
+import { SELF_FAMILIES, type TrafficFamilies, trafficFamilies } from './registry.ts';
+import { type Build, bindSelfFamily, type SelfSource } from './self.ts';
+import type { Workload, WorkloadFamily } from './series.ts';
+
+/** Seconds. */
+export const DEFAULT_BUCKETS: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+export const DEFAULT_MAX_SERIES = 10_000;
+/** Each bucket is a line per series in every scrape. */
+const BUCKET_LIMIT = 64;
+
+export interface MetricsOptions {
+  /** Upper bounds in seconds, rising, without +Inf; `DEFAULT_BUCKETS` when missing. */
+  readonly buckets?: readonly number[];
+  /** Series per metric; `DEFAULT_MAX_SERIES` when missing. */
+  readonly maxSeries?: number;
+  /** Where the agent's own numbers come from. Without it (a replay) only traffic is rendered. */
+  readonly self?: SelfSource;
+  readonly build: Build;
+  /** Told when a getter of `self` throws; its family is then missing from that scrape. */
+  readonly report?: (metric: string, error: unknown) => void;
+}
+
+export class Metrics implements TransactionSink {
+  readonly #families: TrafficFamilies;
+  /** The same families, for what is done to all of them. */
+  readonly #capped: readonly WorkloadFamily[];
+  readonly #traffic: Exposition;
+  readonly #all: Exposition;
+
+  /** Throws USAGE when the buckets are not rising or the cap is not a positive integer. */
+  constructor(options: MetricsOptions) {
+    const buckets = options.buckets ?? DEFAULT_BUCKETS;
+    const maxSeries = options.maxSeries ?? DEFAULT_MAX_SERIES;
+    checkBuckets(buckets);
+    if (!Number.isSafeInteger(maxSeries) || maxSeries < 1) {
+      throw new PlainsightError('USAGE', `The series limit must be a positive integer, not ${maxSeries}.`);
+    }
+    this.#families = trafficFamilies({ buckets, maxSeries });
+    const capped: readonly WorkloadFamily[] = Object.values(this.#families);
+    this.#capped = capped;
+    this.#traffic = new Exposition(capped, { processMetrics: false });
+    const { self, build } = options;
+    if (self === undefined) {
+      this.#all = this.#traffic;
+      return;
+    }
+    const report = options.report ?? (() => {});
+    const context = { self, build, maxSeries, capped };
+    const selfFamilies = SELF_FAMILIES.map((family) => bindSelfFamily(family, context, report));
+    this.#all = new Exposition([...capped, ...selfFamilies], { processMetrics: true });
+  }
+
+  transaction(transaction: Transaction): void {
+    if (transaction.role === 'server') this.#families.httpServerDuration.transaction(transaction);
+    else this.#families.httpClientDuration.transaction(transaction);
+  }
+
+  incomplete(owner: Owner, role: Role | 'unknown', reason: IncompleteReason): void {
+    this.#families.httpIncomplete.incomplete(owner, role, reason);
+  }
+
+  /**
+   * Removes all series with exactly these labels, in families without a `container` label those of the pod's service.
+   * Should the workload go on, its series start again at zero.
+   */
+  removeWorkload(workload: Workload): void {
+    for (const family of this.#capped) family.removeWorkload(workload);
+  }
+
+  /** Everything there is. */
+  render(openMetrics: boolean): Promise<Rendered> {
+    return this.#all.render(openMetrics);
+  }
+
+  /** The families about traffic alone: equal traffic gives equal text, live or replayed. */
+  renderTraffic(openMetrics = false): Promise<Rendered> {
+    return this.#traffic.render(openMetrics);
+  }
+}
+
+function checkBuckets(buckets: readonly number[]): void {
+  const rising = buckets.every((bound, index) => Number.isFinite(bound) && bound > (buckets[index - 1] ?? 0));
+  if (buckets.length < 1 || buckets.length > BUCKET_LIMIT || !rising) {
+    throw new PlainsightError(
+      'USAGE',
+      `The buckets must be 1 to ${BUCKET_LIMIT} rising numbers of seconds above 0, such as 0.01,0.1,1.`,
+    );
+  }
+}
