@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The one way from bytes that moved to records of the ring buffer, for every front end. A front end finds the stream
+ * (the state of one connection) and where the bytes lie in user memory; capture() decides whether they are HTTP, keeps
+ * the positions and the copy budget, and writes the events.
+ *
+ * Limits: of one message at most settings.capture_bytes are copied, of one chunk at most 16 KiB; an iovec is gathered
+ * up to its 32nd segment. What is not copied still moves the position, so user space knows every gap.
+ */
+#ifndef PLAINSIGHT_CAPTURE_H
+#define PLAINSIGHT_CAPTURE_H
+
+#include "filter.h"
+#include "maps.bpf.h"
+
+#define MAX_SEGMENTS 32
+/* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
+#define MAX_FILTER_SEGMENTS 6
+#define TAIL_BYTES 8
+
+/* One direction of a connection. */
+struct half {
+	__u64 position; /* of the next byte */
+	__u32 budget;   /* bytes that may still be copied of this message */
+	__u8 automaton; /* of the filter, where the last chunk ended undecided */
+	__u8 reserved[3];
+};
+
+/* One connection, or one SSL object. */
+struct stream {
+	__u64 id; /* 0: not yet given */
+	__u32 filter_epoch;
+	__u8 excluded;
+	__u8 http;      /* a start line was seen: everything goes to user space from here */
+	__u8 announced; /* EVENT_OPEN was written */
+	__u8 last_direction;
+	__u8 ended; /* bit per direction: EVENT_END was written */
+	__u8 reserved[7];
+	struct half half[2];
+};
+
+/* Where the bytes of a chunk lie. */
+struct user_bytes {
+	__u64 address;  /* of the bytes, or of an array of user_iovec; 0: not in user memory */
+	__u32 segments; /* 0: address is that of the bytes */
+	__u32 length;
+};
+
+/* What EVENT_OPEN says of a connection beyond its process. */
+struct endpoint {
+	__u64 tls;
+	const struct sock *sk; /* NULL: not known */
+};
+
+static __always_inline __u64 current_id(void)
+{
+	/* 45 bits of nanoseconds (9.7 hours) and 8 of the CPU: one CPU never makes two connections in one nanosecond. */
+	return (bpf_ktime_get_ns() & ((1ULL << 45) - 1)) << 8 | (bpf_get_smp_processor_id() & 0xff);
+}
+
+static __always_inline void fill_header(struct event_header *header, __u32 size, __u16 kind, __u16 source, __u64 id)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	header->size = size;
+	header->kind = kind;
+	header->source = source;
+	header->time_ns = bpf_ktime_get_ns();
+	header->pid = pid_tgid >> 32;
+	header->tid = (__u32)pid_tgid;
+	header->connection = id;
+}
+
+/* Are bytes of the current process to be looked at all? Before any state is made for it. */
+static __always_inline int is_traced(const struct settings *settings, __u32 pid)
+{
+	return pid != settings->self_pid && (!settings->only_pid || pid == settings->only_pid);
+}
+
+/* The exclusions, decided once per stream and again when they change. */
+static __always_inline int is_excluded(struct stream *stream, const struct settings *settings)
+{
+	if (stream->filter_epoch != settings->filter_epoch) {
+		char comm[COMM_SIZE] = {};
+
+		bpf_get_current_comm(comm, sizeof(comm));
+		stream->excluded = bpf_map_lookup_elem(&excluded_comms, comm) != NULL;
+		stream->filter_epoch = settings->filter_epoch;
+	}
+	return stream->excluded;
+}
+
+static __always_inline void fill_process(struct task_struct *task, __u64 *start_ns, char *comm, char *executable)
+{
+	const unsigned char *name = BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name);
+
+	*start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	BPF_CORE_READ_STR_INTO((char(*)[COMM_SIZE])comm, task, group_leader, comm);
+	bpf_probe_read_kernel_str(executable, EXECUTABLE_SIZE, name);
+}
+
+static __always_inline int announce(struct stream *stream, const struct endpoint *endpoint, __u16 source)
+{
+	struct open_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event) {
+		count(COUNTER_LOST_RING);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	fill_header(&event->header, sizeof(*event), EVENT_OPEN, source, stream->id);
+	fill_process((void *)bpf_get_current_task(), &event->process_start_ns, event->comm, event->executable);
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	event->tls = endpoint->tls;
+	if (endpoint->sk) {
+		const struct sock *sk = endpoint->sk;
+
+		event->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		event->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		event->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		if (event->family == AF_INET) {
+			BPF_CORE_READ_INTO((__u32(*))event->local, sk, __sk_common.skc_rcv_saddr);
+			BPF_CORE_READ_INTO((__u32(*))event->remote, sk, __sk_common.skc_daddr);
+		} else if (event->family == AF_INET6) {
+			BPF_CORE_READ_INTO((struct in6_address(*))event->local, sk, __sk_common.skc_v6_rcv_saddr);
+			BPF_CORE_READ_INTO((struct in6_address(*))event->remote, sk, __sk_common.skc_v6_daddr);
+		}
+	}
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	stream->announced = 1;
+	return 1;
+}
+
+/*
+ * The smaller of two numbers below 2^63, without a branch: the verifier follows each branch of a loop by itself, and
+ * those of a loop over segments would be too many. It cannot see the bound either: mask the result before its use.
+ */
+static __always_inline __u64 smaller(__u64 a, __u64 b)
+{
+	__s64 difference = a - b;
+
+	return b + (difference & (difference >> 63));
+}
+
+/*
+ * A copy of a number below 64 that the verifier does not connect with the original: what a loop's exit proves of the
+ * copy would otherwise make each exit a state of its own for all that follows.
+ */
+static __always_inline __u64 unlinked(__u64 number)
+{
+	asm volatile("%0 &= 63" : "+r"(number));
+	return number;
+}
+
+/* The automaton over the first bytes, gathered across segments. Whether they begin a TLS record goes into *tls. */
+static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automaton, int *tls)
+{
+	__u8 head[64] = {}; /* FILTER_BYTES, with room for what the verifier believes */
+	__u64 most = smaller(bytes->length, FILTER_BYTES), filled = 0, segments = unlinked(bytes->segments);
+	long error = 0;
+
+	if (!bytes->segments) {
+		filled = most & 31;
+		error = bpf_probe_read_user(head, filled, (void *)bytes->address);
+	}
+	for (__u32 i = 0; i < MAX_FILTER_SEGMENTS; i++) {
+		struct user_iovec iov = {};
+		__u64 n;
+
+		if (i >= segments)
+			break;
+		error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));
+		n = smaller(iov.length, most - filled) & 31;
+		error |= bpf_probe_read_user(head + (filled & 31), n, (void *)iov.base);
+		filled += n;
+	}
+	if (error)
+		return FILTER_REFUSED;
+	*tls = is_tls_record(head, filled);
+	return filter_run(automaton, head, filled);
+}
+
+static __always_inline void fill_data(struct data_event *event, struct stream *stream, int direction, __u16 source,
+				      __u64 position, __u32 length, __u32 captured, __u8 tail)
+{
+	fill_header(&event->header, sizeof(*event) + captured + tail, EVENT_DATA, source, stream->id);
+	event->position = position;
+	event->length = length;
+	event->captured = captured;
+	event->direction = direction;
+	event->tail = tail;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	if (captured + tail)
+		count_by(COUNTER_CAPTURED_BYTES, captured + tail);
+}
+
+/*
+ * A record with room for `room` bytes of one buffer. A record holds fewer than `room` bytes, a power of two. Records have fixed sizes because bpf_ringbuf_reserve takes a
+ * constant; a scratch buffer per CPU would be cheaper in space, but an uprobe can be preempted between filling and
+ * sending it, and the next process on the CPU would send this one's bytes.
+ */
+#define EMIT_BUFFER(room)                                                                         \
+	do {                                                                                      \
+		struct {                                                                          \
+			struct data_event event;                                                  \
+			__u8 bytes[(room) + TAIL_BYTES];                                          \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                     \
+		__u64 n = smaller(wanted, (room) - 1) & ((room) - 1);                             \
+		__u8 kept = 0;                                                                    \
+                                                                                                  \
+		if (!record) {                                                                    \
+			count(COUNTER_LOST_RING);                                                 \
+			return;                                                                   \
+		}                                                                                 \
+		if (n && bpf_probe_read_user(record->bytes, n, (void *)bytes->address)) {         \
+			count(COUNTER_LOST_READ);                                                 \
+			n = 0;                                                                    \
+		}                                                                                 \
+		if (tail && !bpf_probe_read_user(record->bytes + (n & ((room) - 1)), TAIL_BYTES,  \
+						 (void *)(bytes->address + length - TAIL_BYTES))) \
+			kept = TAIL_BYTES;                                                        \
+		fill_data(&record->event, stream, direction, source, position, length, n, kept);  \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                     \
+	} while (0)
+
+/*
+ * The same for an iovec. The verifier cannot see that filled + n stays inside of `room` when both vary, so the record
+ * has twice the room and each is bounded by itself.
+ */
+#define EMIT_SEGMENTS(room)                                                                                          \
+	do {                                                                                                         \
+		struct {                                                                                             \
+			struct data_event event;                                                                     \
+			__u8 bytes[2 * (room)];                                                                      \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                        \
+		__u64 most = smaller(wanted, (room) - 1), filled = 0, segments = unlinked(bytes->segments);          \
+		long error = 0;                                                                                      \
+                                                                                                                     \
+		if (!record) {                                                                                       \
+			count(COUNTER_LOST_RING);                                                                    \
+			return;                                                                                      \
+		}                                                                                                    \
+		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                           \
+			struct user_iovec iov = {};                                                                  \
+			__u64 n;                                                                                     \
+                                                                                                                     \
+			if (i >= segments)                                                                           \
+				break;                                                                               \
+			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov))); \
+			n = smaller(iov.length, most - filled) & ((room) - 1);                                       \
+			error |= bpf_probe_read_user(record->bytes + (filled & ((room) - 1)), n, (void *)iov.base);  \
+			filled = (filled + n) & ((room) - 1);                                                        \
+		}                                                                                                    \
+		if (error) {                                                                                         \
+			count(COUNTER_LOST_READ);                                                                    \
+			filled = 0;                                                                                  \
+		}                                                                                                    \
+		fill_data(&record->event, stream, direction, source, position, length, filled, 0);                   \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                        \
+	} while (0)
+
+static __always_inline void emit_data(struct stream *stream, int direction, __u16 source, __u64 position,
+				      const struct user_bytes *bytes, __u32 wanted)
+{
+	__u32 length = bytes->length;
+	int tail = 0;
+
+	if (bytes->segments) {
+		if (wanted < 256)
+			EMIT_SEGMENTS(256);
+		else if (wanted < 1024)
+			EMIT_SEGMENTS(1024);
+		else if (wanted < 4096)
+			EMIT_SEGMENTS(4096);
+		else
+			EMIT_SEGMENTS(16384);
+		return;
+	}
+	if (bytes->address && length > wanted + TAIL_BYTES) {
+		__u8 last = 0;
+
+		if (!bpf_probe_read_user(&last, 1, (void *)(bytes->address + length - 1)))
+			tail = may_end_message(last);
+	}
+	if (!wanted)
+		EMIT_BUFFER(8);
+	else if (wanted < 256)
+		EMIT_BUFFER(256);
+	else if (wanted < 1024)
+		EMIT_BUFFER(1024);
+	else if (wanted < 4096)
+		EMIT_BUFFER(4096);
+	else
+		EMIT_BUFFER(16384);
+}
+
+/*
+ * A chunk moved. What it is was decided by `automaton` and `tls`; a front end that must know more of a plaintext chunk
+ * before it is copied asks is_http_chunk() first.
+ */
+struct verdict {
+	__u8 http;
+	__u8 tls;
+	__u8 reserved[2];
+};
+
+static __always_inline struct verdict judge(struct stream *stream, int direction, const struct user_bytes *bytes,
+					    const struct settings *settings)
+{
+	struct half *half = &stream->half[direction & 1];
+	struct verdict verdict = {};
+	int tls = 0;
+	__u8 automaton;
+
+	if (!bytes->address) {
+		verdict.http = stream->http;
+		if (stream->http)
+			count(COUNTER_CHUNKS_OPAQUE);
+		else
+			count(COUNTER_CHUNKS_OTHER);
+		return verdict;
+	}
+	automaton = look_at(bytes, half->automaton, &tls);
+	half->automaton = automaton == FILTER_ACCEPTED ? FILTER_REFUSED : automaton;
+	if (automaton == FILTER_ACCEPTED) {
+		stream->http = 1;
+		half->budget = settings->capture_bytes;
+	} else if (stream->http && stream->last_direction != direction) {
+		/* A turn: what begins here may be a message whose start line follows other bytes. */
+		half->budget = settings->capture_bytes;
+	}
+	stream->last_direction = direction;
+	verdict.tls = tls;
+	/* TLS inside of a HTTP stream (CONNECT, Upgrade) is a tunnel: its ciphertext is not copied. */
+	verdict.http = (stream->http && !tls) || half->automaton != FILTER_REFUSED;
+	if (verdict.http)
+		count(COUNTER_CHUNKS_HTTP);
+	else if (tls)
+		count(COUNTER_CHUNKS_TLS);
+	else
+		count(COUNTER_CHUNKS_OTHER);
+	return verdict;
+}
+
+static __always_inline void capture(struct stream *stream, int direction, __u16 source, const struct user_bytes *bytes,
+				    const struct endpoint *endpoint, __u64 position)
+{
+	struct half *half = &stream->half[direction & 1];
+	__u32 wanted = 0;
+
+	if (!stream->id)
+		stream->id = current_id();
+	if (!stream->announced && !announce(stream, endpoint, source))
+		return;
+	if (bytes->address) {
+		/* The first bytes of what may become a start line are few; they need no budget. */
+		__u32 budget = stream->http ? half->budget : FILTER_BYTES;
+
+		wanted = bytes->length < budget ? bytes->length : budget;
+		if (stream->http)
+			half->budget = budget - wanted;
+	}
+	emit_data(stream, direction, source, position, bytes, wanted);
+}
+
+/* Where the chunk begins; the direction goes on behind it, whether the chunk is copied or not. */
+static __always_inline __u64 advance(struct stream *stream, int direction, __u32 length)
+{
+	struct half *half = &stream->half[direction & 1];
+	__u64 position = half->position;
+
+	__sync_fetch_and_add(&half->position, length);
+	return position;
+}
+
+static __always_inline void emit_end(struct stream *stream, int direction, __u16 source)
+{
+	struct end_event *event;
+
+	if (!stream->announced || stream->ended & (1 << direction))
+		return;
+	stream->ended |= 1 << direction;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNTER_LOST_RING);
+		return;
+	}
+	fill_header(&event->header, sizeof(*event), EVENT_END, source, stream->id);
+	event->direction = direction;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_close(struct stream *stream, int reset, __u16 source)
+{
+	struct close_event *event;
+
+	if (!stream->announced)
+		return;
+	stream->announced = 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNTER_LOST_RING);
+		return;
+	}
+	fill_header(&event->header, sizeof(*event), EVENT_CLOSE, source, stream->id);
+	event->reset = reset;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_process(__u16 kind, __u32 pid, struct task_struct *task)
+{
+	struct process_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event) {
+		count(COUNTER_LOST_RING);
+		return;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	fill_header(&event->header, sizeof(*event), kind, SOURCE_SOCKET, 0);
+	event->header.pid = pid;
+	fill_process(task, &event->process_start_ns, event->comm, event->executable);
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+#endif

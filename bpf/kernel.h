@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The few kernel types that the programs look into. Each names only the fields that are read: CO-RE finds where they
+ * are on the running kernel. Never read them directly, always by BPF_CORE_READ.
+ */
+#ifndef PLAINSIGHT_KERNEL_H
+#define PLAINSIGHT_KERNEL_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define RELOCATED __attribute__((preserve_access_index))
+
+/* Where the fields lie here means nothing, so their padding does not either. */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpadded"
+
+struct in6_address {
+	__u8 bytes[16];
+};
+
+struct sock_common {
+	__u32 skc_daddr;
+	__u32 skc_rcv_saddr;
+	__u16 skc_dport; /* network order */
+	__u16 skc_num;   /* host order */
+	unsigned short skc_family;
+	struct in6_address skc_v6_daddr;
+	struct in6_address skc_v6_rcv_saddr;
+} RELOCATED;
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u16 sk_protocol;
+} RELOCATED;
+
+struct socket {
+	struct sock *sk;
+} RELOCATED;
+
+struct qstr {
+	const unsigned char *name;
+} RELOCATED;
+
+struct dentry {
+	struct qstr d_name;
+} RELOCATED;
+
+struct path {
+	struct dentry *dentry;
+} RELOCATED;
+
+struct inode {
+	unsigned short i_mode;
+} RELOCATED;
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	void *private_data;
+} RELOCATED;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} RELOCATED;
+
+struct files_struct {
+	struct fdtable *fdt;
+} RELOCATED;
+
+struct mm_struct {
+	struct file *exe_file;
+} RELOCATED;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+} RELOCATED;
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	__u64 start_boottime;
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	char comm[16];
+} RELOCATED;
+
+#pragma clang diagnostic pop
+
+#define AF_INET 2
+#define AF_INET6 10
+#define PROTO_TCP 6
+#define SOCKET_MODE 0140000 /* S_IFSOCK */
+#define MODE_MASK 0170000   /* S_IFMT */
+#define PEEK_FLAG 2         /* MSG_PEEK */
+#define KTHREAD 0x00200000  /* PF_KTHREAD */
+
+/* include/net/tcp_states.h */
+enum {
+	TCP_ESTABLISHED = 1,
+	TCP_FIN_WAIT1 = 4,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LAST_ACK = 9,
+};
+
+/* struct iovec and struct user_msghdr of a 64-bit program. */
+struct user_iovec {
+	__u64 base;
+	__u64 length;
+};
+
+struct user_msghdr {
+	__u64 name;
+	__u32 name_length;
+	__u32 reserved;
+	__u64 iov;
+	__u64 iov_count;
+};
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Processes that begin and end, so that user space looks for TLS libraries in the one and forgets the other. */
+#include "capture.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tp_btf/sched_process_exec")
+int process_exec(__u64 *ctx)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	bpf_map_delete_elem(&tls_processes, &pid);
+	emit_process(EVENT_EXEC, pid, (struct task_struct *)ctx[0]);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int process_exit(__u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	__u32 pid = BPF_CORE_READ(task, tgid);
+
+	/* do_exit() has counted this thread out already (kernel/exit.c at v5.8): zero means that it was the last. */
+	if (BPF_CORE_READ(task, signal, live.counter) || BPF_CORE_READ(task, flags) & KTHREAD)
+		return 0;
+	bpf_map_delete_elem(&tls_processes, &pid);
+	emit_process(EVENT_EXIT, pid, task);
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What depends on the processor: the saved user registers (struct pt_regs as the kernel lays it out), which of them
+ * hold arguments and results, and system call numbers. Nothing else in bpf/ may ask for the architecture.
+ */
+#ifndef PLAINSIGHT_REGISTERS_H
+#define PLAINSIGHT_REGISTERS_H
+
+#include <linux/types.h>
+
+#if defined(__TARGET_ARCH_x86)
+
+/* arch/x86/include/asm/ptrace.h at v5.8..v6.18: the layout up to ss has not changed. */
+struct pt_regs {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+#define CALL_ARGUMENT_1(r) ((r)->di)
+#define CALL_ARGUMENT_2(r) ((r)->si)
+#define CALL_ARGUMENT_3(r) ((r)->dx)
+#define CALL_ARGUMENT_4(r) ((r)->cx)
+#define CALL_RESULT(r) ((r)->ax)
+#define STACK_POINTER(r) ((r)->sp)
+
+/* System call arguments survive in pt_regs until the exit; only the fourth differs from a function call. */
+#define SYSCALL_NUMBER(r) ((r)->orig_ax)
+#define SYSCALL_ARGUMENT_1(r) ((r)->di)
+#define SYSCALL_ARGUMENT_2(r) ((r)->si)
+#define SYSCALL_ARGUMENT_3(r) ((r)->dx)
+#define SYSCALL_ARGUMENT_4(r) ((r)->r10)
+/* USER32_CS: a 32-bit program, with other numbers and other registers. */
+#define IS_COMPAT(r) ((r)->cs == 0x23)
+
+/* arch/x86/entry/syscalls/syscall_64.tbl */
+enum {
+	SYSCALL_READ = 0,
+	SYSCALL_WRITE = 1,
+	SYSCALL_READV = 19,
+	SYSCALL_WRITEV = 20,
+	SYSCALL_SENDFILE = 40,
+	SYSCALL_SENDTO = 44,
+	SYSCALL_RECVFROM = 45,
+	SYSCALL_SENDMSG = 46,
+	SYSCALL_RECVMSG = 47,
+};
+
+#elif defined(__TARGET_ARCH_arm64)
+
+/* arch/arm64/include/asm/ptrace.h at v5.8..v6.18, up to syscallno (little endian). */
+struct pt_regs {
+	__u64 regs[31], sp, pc, pstate, orig_x0;
+	__s32 syscallno;
+	__u32 reserved;
+};
+
+#define CALL_ARGUMENT_1(r) ((r)->regs[0])
+#define CALL_ARGUMENT_2(r) ((r)->regs[1])
+#define CALL_ARGUMENT_3(r) ((r)->regs[2])
+#define CALL_ARGUMENT_4(r) ((r)->regs[3])
+#define CALL_RESULT(r) ((r)->regs[0])
+#define STACK_POINTER(r) ((r)->sp)
+
+#define SYSCALL_NUMBER(r) ((__u64)(__u32)(r)->syscallno)
+/* The result overwrites x0; the first argument is kept beside it. */
+#define SYSCALL_ARGUMENT_1(r) ((r)->orig_x0)
+#define SYSCALL_ARGUMENT_2(r) ((r)->regs[1])
+#define SYSCALL_ARGUMENT_3(r) ((r)->regs[2])
+#define SYSCALL_ARGUMENT_4(r) ((r)->regs[3])
+/* PSR_MODE32_BIT */
+#define IS_COMPAT(r) ((r)->pstate & 0x10)
+
+/* include/uapi/asm-generic/unistd.h */
+enum {
+	SYSCALL_READ = 63,
+	SYSCALL_WRITE = 64,
+	SYSCALL_READV = 65,
+	SYSCALL_WRITEV = 66,
+	SYSCALL_SENDFILE = 71,
+	SYSCALL_SENDTO = 206,
+	SYSCALL_RECVFROM = 207,
+	SYSCALL_SENDMSG = 211,
+	SYSCALL_RECVMSG = 212,
+};
+
+#else
+#error "bpf/ knows x86-64 and arm64"
+#endif
+
+/* Does this system call receive bytes from a file descriptor? */
+static __always_inline int receives(__u64 number)
+{
+	return number == SYSCALL_READ || number == SYSCALL_READV || number == SYSCALL_RECVFROM ||
+	       number == SYSCALL_RECVMSG;
+}
+
+/* Does it move bytes between a file descriptor and the caller, in either direction? */
+static __always_inline int moves_bytes(__u64 number)
+{
+	return receives(number) || number == SYSCALL_WRITE || number == SYSCALL_WRITEV || number == SYSCALL_SENDTO ||
+	       number == SYSCALL_SENDMSG || number == SYSCALL_SENDFILE;
+}
+
+#endif

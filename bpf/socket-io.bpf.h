@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What both socket front ends share: from the registers of the running system call to the user's bytes, and from a
+ * socket operation to capture(). TCP only.
+ */
+#ifndef PLAINSIGHT_SOCKET_IO_H
+#define PLAINSIGHT_SOCKET_IO_H
+
+#include "capture.bpf.h"
+#include "registers.h"
+
+static __always_inline int is_tcp(const struct sock *sk)
+{
+	unsigned short family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == PROTO_TCP;
+}
+
+/* The user's registers of the running system call. 0: none, or not a 64-bit program's. */
+static __always_inline int read_registers(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (BPF_CORE_READ(task, flags) & KTHREAD)
+		return 0;
+	if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)))
+		return 0;
+	return !IS_COMPAT(regs);
+}
+
+/* Where the bytes lie that this system call moved. address stays 0 where they are not the caller's memory. */
+static __always_inline void find_bytes(const struct pt_regs *regs, struct user_bytes *bytes)
+{
+	__u64 number = SYSCALL_NUMBER(regs);
+
+	if (number == SYSCALL_READ || number == SYSCALL_WRITE || number == SYSCALL_SENDTO ||
+	    number == SYSCALL_RECVFROM) {
+		bytes->address = SYSCALL_ARGUMENT_2(regs);
+	} else if (number == SYSCALL_READV || number == SYSCALL_WRITEV) {
+		bytes->address = SYSCALL_ARGUMENT_2(regs);
+		bytes->segments = SYSCALL_ARGUMENT_3(regs);
+	} else if (number == SYSCALL_SENDMSG || number == SYSCALL_RECVMSG) {
+		struct user_msghdr message = {};
+
+		if (bpf_probe_read_user(&message, sizeof(message), (void *)SYSCALL_ARGUMENT_2(regs)))
+			return;
+		bytes->address = message.iov;
+		bytes->segments = message.iov_count;
+	}
+	if (!bytes->segments)
+		return;
+	if (bytes->segments == 1) {
+		struct user_iovec iov = {};
+
+		bpf_probe_read_user(&iov, sizeof(iov), (void *)bytes->address);
+		bytes->address = iov.base;
+		bytes->segments = 0;
+	} else if (bytes->segments > MAX_SEGMENTS) {
+		bytes->segments = MAX_SEGMENTS;
+	}
+}
+
+/* Is this socket operation made by a TLS call of this thread? Its plaintext (kernel TLS) is counted there. */
+static __always_inline int is_inside_tls(void)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+
+	return calls && calls->depth;
+}
+
+static __always_inline void report_tls(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u8 one = 1;
+
+	if (bpf_map_update_elem(&tls_processes, &pid, &one, BPF_NOEXIST))
+		return;
+	emit_process(EVENT_TLS_SEEN, pid, (void *)bpf_get_current_task());
+}
+
+/* `moved` bytes, 0 for the end of the direction, were received or sent. */
+static __always_inline void on_socket_io(struct stream *stream, const struct sock *sk, int direction, int moved,
+					 const struct pt_regs *regs, const struct settings *settings, __u16 source)
+{
+	struct user_bytes bytes = {};
+	struct endpoint endpoint = {.sk = sk};
+	struct verdict verdict;
+	__u64 position;
+
+	if (is_excluded(stream, settings)) {
+		count(COUNTER_CHUNKS_EXCLUDED);
+		return;
+	}
+	if (moved == 0) {
+		if (direction == INGRESS)
+			emit_end(stream, INGRESS, source);
+		return;
+	}
+	find_bytes(regs, &bytes);
+	bytes.length = moved;
+	position = advance(stream, direction, moved);
+	verdict = judge(stream, direction, &bytes, settings);
+	if (verdict.tls)
+		report_tls();
+	if (!verdict.http)
+		return;
+	if (is_inside_tls()) {
+		count(COUNTER_CHUNKS_INSIDE_TLS);
+		return;
+	}
+	capture(stream, direction, source, &bytes, &endpoint, position);
+}
+
+/* The socket leaves a state in which it could send: an orderly end of what we send, or the end of everything. */
+static __always_inline void on_socket_state(struct stream *stream, int from, int to, __u16 source)
+{
+	if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK)
+		emit_end(stream, EGRESS, source);
+	else if (to == TCP_CLOSE)
+		emit_close(stream, from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT, source);
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Plaintext on sockets, for kernels without the socket tracepoints: the exits of the system calls that move bytes. The
+ * file descriptor is resolved to its socket through the task's file table; nothing is kept per descriptor, so reuse of
+ * a number cannot mix two connections.
+ *
+ * One program at the exit of every system call, not a perf event at each of nine: it needs neither tracefs nor
+ * CAP_SYS_ADMIN, gets the registers handed over, and costs a call that moves bytes less (105 ns against 157 ns on 6.18)
+ * and any other call more (130 ns against 74 ns).
+ */
+#include "socket-io.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Key: address of the struct sock. Deleted when the socket closes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u64);
+	__type(value, struct stream);
+} sockets_by_address SEC(".maps");
+
+static __always_inline const struct sock *find_socket(__u32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file = NULL, **files;
+	struct socket *socket;
+
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & MODE_MASK) != SOCKET_MODE)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline struct stream *find_stream(const struct sock *sk, int create)
+{
+	__u64 key = (__u64)sk;
+	struct stream *stream = bpf_map_lookup_elem(&sockets_by_address, &key);
+	struct stream empty = {};
+
+	if (stream || !create)
+		return stream;
+	bpf_map_update_elem(&sockets_by_address, &key, &empty, BPF_NOEXIST);
+	stream = bpf_map_lookup_elem(&sockets_by_address, &key);
+	if (!stream)
+		count(COUNTER_LOST_MAP_FULL);
+	return stream;
+}
+
+SEC("tp_btf/sys_exit")
+int syscall_exit(__u64 *ctx)
+{
+	const struct pt_regs *kernel_regs = (void *)ctx[0];
+	__u64 number = SYSCALL_NUMBER(kernel_regs);
+	__s64 result = ctx[1];
+	const struct settings *settings;
+	const struct sock *sk;
+	struct pt_regs regs;
+	struct stream *stream;
+	__u64 flags = 0;
+
+	/* Every system call of every task comes here: what is not ours must leave first. */
+	if (result < 0 || !moves_bytes(number))
+		return 0;
+	settings = get_settings();
+	if (!settings || !is_traced(settings, bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), kernel_regs) || IS_COMPAT(&regs))
+		return 0;
+	if (number == SYSCALL_RECVFROM)
+		flags = SYSCALL_ARGUMENT_4(&regs);
+	else if (number == SYSCALL_RECVMSG)
+		flags = SYSCALL_ARGUMENT_3(&regs);
+	if (flags & PEEK_FLAG)
+		return 0;
+	sk = find_socket(SYSCALL_ARGUMENT_1(&regs));
+	if (!sk || !is_tcp(sk))
+		return 0;
+	stream = find_stream(sk, result != 0);
+	if (stream)
+		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, &regs, settings, SOURCE_SYSCALL);
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int socket_state(__u64 *ctx)
+{
+	__u64 key = ctx[0];
+	struct stream *stream = bpf_map_lookup_elem(&sockets_by_address, &key);
+
+	if (!stream)
+		return 0;
+	on_socket_state(stream, (int)ctx[1], (int)ctx[2], SOURCE_SYSCALL);
+	if ((int)ctx[2] == TCP_CLOSE)
+		bpf_map_delete_elem(&sockets_by_address, &key);
+	return 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * TLS libraries written in C: one pair of programs for every f(ssl, buffer, length). The arguments are kept at the
+ * entry; the bytes are read at the return, with the length that the call returned, so that a failed or retried call
+ * counts nothing. A call may stand inside another (TLS in TLS), so a thread keeps a small stack of them; the stack
+ * pointer tells whose return this is, and drops calls that never returned (longjmp, exceptions).
+ */
+#include "capture.bpf.h"
+#include "registers.h"
+#include "tls-call.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct ssl_key {
+	__u64 ssl;
+	__u32 pid;
+	__u32 reserved;
+};
+
+/*
+ * Key: the SSL object in its process. Deleted by SSL_free; what processes leave behind when they end is deleted by user
+ * space or goes as least recently used. An entry that comes again has another id, so nothing is joined wrongly.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct ssl_key);
+	__type(value, struct stream);
+} tls_streams SEC(".maps");
+
+static __always_inline struct stream *find_stream(__u64 ssl, __u32 pid)
+{
+	struct ssl_key key = {.ssl = ssl, .pid = pid};
+
+	return bpf_map_lookup_elem(&tls_streams, &key);
+}
+
+static __always_inline struct stream *make_stream(__u64 ssl, __u32 pid)
+{
+	struct ssl_key key = {.ssl = ssl, .pid = pid};
+	struct stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
+	struct stream empty = {};
+
+	if (stream)
+		return stream;
+	bpf_map_update_elem(&tls_streams, &key, &empty, BPF_NOEXIST);
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
+	if (!stream)
+		count(COUNTER_LOST_MAP_FULL);
+	return stream;
+}
+
+/* The first probe that fires in a process: it needs no report of unseen TLS. */
+static __always_inline void mark_process(__u32 pid)
+{
+	__u8 one = 1;
+
+	if (!bpf_map_lookup_elem(&tls_processes, &pid))
+		bpf_map_update_elem(&tls_processes, &pid, &one, BPF_ANY);
+}
+
+static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
+{
+	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	struct tls_call *call;
+	__u32 depth;
+
+	if (!calls) {
+		struct tls_calls empty = {};
+
+		mark_process(pid_tgid >> 32);
+		bpf_map_update_elem(&tls_calls, &pid_tgid, &empty, BPF_ANY);
+		calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+		if (!calls) {
+			count(COUNTER_LOST_MAP_FULL);
+			return;
+		}
+	}
+	depth = calls->depth;
+	/* Stacks grow down: a call that still runs was entered at a higher stack pointer than this one. */
+	for (__u32 i = TLS_CALL_DEPTH; i > 0; i--)
+		if (depth == i && calls->calls[i - 1].stack_pointer <= STACK_POINTER(regs))
+			depth = i - 1;
+	if (depth >= TLS_CALL_DEPTH) {
+		count(COUNTER_UNPAIRED_RETURN);
+		return;
+	}
+	call = &calls->calls[depth];
+	call->ssl = CALL_ARGUMENT_1(regs);
+	call->buffer = CALL_ARGUMENT_2(regs);
+	call->count_pointer = CALL_ARGUMENT_4(regs);
+	call->stack_pointer = STACK_POINTER(regs);
+	calls->depth = depth + 1;
+}
+
+SEC("uprobe")
+int tls_entry(struct pt_regs *regs)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	const struct settings *settings = get_settings();
+	__u32 operation = bpf_get_attach_cookie(regs) & COOKIE_OPERATION;
+	struct stream *stream;
+
+	if (!settings || !is_traced(settings, pid_tgid >> 32))
+		return 0;
+	if (operation == TLS_READ || operation == TLS_WRITE) {
+		enter_call(regs, pid_tgid);
+		return 0;
+	}
+	stream = find_stream(CALL_ARGUMENT_1(regs), pid_tgid >> 32);
+	if (!stream)
+		return 0;
+	if (operation == TLS_SHUTDOWN) {
+		emit_end(stream, EGRESS, SOURCE_TLS);
+	} else {
+		struct ssl_key key = {.ssl = CALL_ARGUMENT_1(regs), .pid = pid_tgid >> 32};
+
+		emit_close(stream, 0, SOURCE_TLS);
+		bpf_map_delete_elem(&tls_streams, &key);
+	}
+	return 0;
+}
+
+SEC("uprobe")
+int tls_return(struct pt_regs *regs)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	const struct settings *settings = get_settings();
+	__u64 cookie = bpf_get_attach_cookie(regs);
+	/* Behind a return the stack pointer is one slot above its value at the entry (on arm64 it is the same). */
+	__u64 limit = STACK_POINTER(regs) - (cookie & COOKIE_URETPROBE ? 8 : 0);
+	int direction = (cookie & COOKIE_OPERATION) == TLS_WRITE ? EGRESS : INGRESS;
+	int result = (int)CALL_RESULT(regs);
+	struct user_bytes bytes = {};
+	struct endpoint endpoint = {};
+	struct tls_calls *calls;
+	struct tls_call call = {};
+	struct stream *stream;
+	struct verdict verdict;
+	__u64 length = 0, position;
+	__u32 depth;
+
+	if (!settings || !is_traced(settings, pid_tgid >> 32))
+		return 0;
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	depth = calls ? calls->depth : 0;
+	for (__u32 i = TLS_CALL_DEPTH; calls && i > 0; i--)
+		if (depth == i && calls->calls[i - 1].stack_pointer < limit)
+			depth = i - 1;
+	if (!calls || depth < 1 || depth > TLS_CALL_DEPTH) {
+		/* Attached between this call's entry and its return, or the entry found the stack full. */
+		count(COUNTER_UNPAIRED_RETURN);
+		return 0;
+	}
+	call = calls->calls[depth - 1];
+	calls->depth = depth - 1;
+
+	if (cookie & COOKIE_EX) {
+		if (result != 1)
+			return 0;
+		bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer);
+	} else if (result > 0) {
+		length = result;
+	} else if (result == 0 && direction == INGRESS) {
+		stream = find_stream(call.ssl, pid_tgid >> 32);
+		if (stream)
+			emit_end(stream, INGRESS, SOURCE_TLS);
+		return 0;
+	}
+	if (!length || length > 0x7fffffff)
+		return 0;
+
+	stream = make_stream(call.ssl, pid_tgid >> 32);
+	if (!stream)
+		return 0;
+	if (is_excluded(stream, settings)) {
+		count(COUNTER_CHUNKS_EXCLUDED);
+		return 0;
+	}
+	bytes.address = call.buffer;
+	bytes.length = length;
+	endpoint.tls = call.ssl;
+	position = advance(stream, direction, length);
+	verdict = judge(stream, direction, &bytes, settings);
+	if (verdict.http)
+		capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
+	return 0;
+}

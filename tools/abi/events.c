@@ -1,0 +1,19 @@
+/*
+ * Every type of bpf/events.h once, so that its BTF holds them all: in the objects themselves clang keeps only types that
+ * a map, a variable or a function's signature names. tools/build-bpf.sh compiles this with the flags of bpf/; it is read
+ * by tools/abi/generate.ts and never loaded.
+ */
+#include "../../bpf/events.h"
+
+struct event_header event_header;
+struct open_event open_event;
+struct data_event data_event;
+struct end_event end_event;
+struct close_event close_event;
+struct process_event process_event;
+struct settings settings;
+
+enum event_kind event_kind;
+enum direction direction;
+enum source source;
+enum counter counter;
