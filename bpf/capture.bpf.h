@@ -132,35 +132,39 @@ static __always_inline int announce(struct stream *stream, const struct endpoint
 }
 
 /*
+ * A number ANDed with a mask of bits that it fits into anyway, out of the compiler's sight: it would drop the AND, or prove
+ * the bound on one register and use the copy it had spilled before, which verifiers below 6.9 do not connect. They
+ * do not connect the result with the original either: what a loop's exit proves of it does not multiply the states
+ * of all that follows.
+ */
+#define MASKED(number, mask)                                         \
+	({                                                           \
+		__u64 masked = (number);                             \
+		asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask)); \
+		masked;                                              \
+	})
+
+/*
  * The smaller of two numbers below 2^63, without a branch: the verifier follows each branch of a loop by itself, and
- * those of a loop over segments would be too many. It cannot see the bound either: mask the result before its use.
+ * those of a loop over segments would be too many. It cannot see the bound either: MASKED() before the use.
  */
 static __always_inline __u64 smaller(__u64 a, __u64 b)
 {
 	__s64 difference = a - b;
 
+	asm volatile("" : "+r"(difference)); /* the compiler would see the minimum, and branch */
 	return b + (difference & (difference >> 63));
-}
-
-/*
- * A copy of a number below 64 that the verifier does not connect with the original: what a loop's exit proves of the
- * copy would otherwise make each exit a state of its own for all that follows.
- */
-static __always_inline __u64 unlinked(__u64 number)
-{
-	asm volatile("%0 &= 63" : "+r"(number));
-	return number;
 }
 
 /* The automaton over the first bytes, gathered across segments. Whether they begin a TLS record goes into *tls. */
 static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automaton, int *tls)
 {
 	__u8 head[64] = {}; /* FILTER_BYTES, with room for what the verifier believes */
-	__u64 most = smaller(bytes->length, FILTER_BYTES), filled = 0, segments = unlinked(bytes->segments);
+	__u64 most = smaller(bytes->length, FILTER_BYTES), filled = 0, segments = MASKED(bytes->segments, 63);
 	long error = 0;
 
 	if (!bytes->segments) {
-		filled = most & 31;
+		filled = MASKED(most, 31);
 		error = bpf_probe_read_user(head, filled, (void *)bytes->address);
 	}
 	for (__u32 i = 0; i < MAX_FILTER_SEGMENTS; i++) {
@@ -170,8 +174,8 @@ static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automat
 		if (i >= segments)
 			break;
 		error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));
-		n = smaller(iov.length, most - filled) & 31;
-		error |= bpf_probe_read_user(head + (filled & 31), n, (void *)iov.base);
+		n = MASKED(smaller(iov.length, most - filled), 31);
+		error |= bpf_probe_read_user(head + MASKED(filled, 31), n, (void *)iov.base);
 		filled += n;
 	}
 	if (error)
@@ -199,64 +203,64 @@ static __always_inline void fill_data(struct data_event *event, struct stream *s
  * constant; a scratch buffer per CPU would be cheaper in space, but an uprobe can be preempted between filling and
  * sending it, and the next process on the CPU would send this one's bytes.
  */
-#define EMIT_BUFFER(room)                                                                         \
-	do {                                                                                      \
-		struct {                                                                          \
-			struct data_event event;                                                  \
-			__u8 bytes[(room) + TAIL_BYTES];                                          \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                     \
-		__u64 n = smaller(wanted, (room) - 1) & ((room) - 1);                             \
-		__u8 kept = 0;                                                                    \
-                                                                                                  \
-		if (!record) {                                                                    \
-			count(COUNTER_LOST_RING);                                                 \
-			return;                                                                   \
-		}                                                                                 \
-		if (n && bpf_probe_read_user(record->bytes, n, (void *)bytes->address)) {         \
-			count(COUNTER_LOST_READ);                                                 \
-			n = 0;                                                                    \
-		}                                                                                 \
-		if (tail && !bpf_probe_read_user(record->bytes + (n & ((room) - 1)), TAIL_BYTES,  \
-						 (void *)(bytes->address + length - TAIL_BYTES))) \
-			kept = TAIL_BYTES;                                                        \
-		fill_data(&record->event, stream, direction, source, position, length, n, kept);  \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                     \
+#define EMIT_BUFFER(room)                                                                           \
+	do {                                                                                        \
+		struct {                                                                            \
+			struct data_event event;                                                    \
+			__u8 bytes[(room) + TAIL_BYTES];                                            \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                       \
+		__u64 n = MASKED(smaller(wanted, (room) - 1), (room) - 1);                          \
+		__u8 kept = 0;                                                                      \
+                                                                                                    \
+		if (!record) {                                                                      \
+			count(COUNTER_LOST_RING);                                                   \
+			return;                                                                     \
+		}                                                                                   \
+		if (n && bpf_probe_read_user(record->bytes, n, (void *)bytes->address)) {           \
+			count(COUNTER_LOST_READ);                                                   \
+			n = 0;                                                                      \
+		}                                                                                   \
+		if (tail && !bpf_probe_read_user(record->bytes + MASKED(n, (room) - 1), TAIL_BYTES, \
+						 (void *)(bytes->address + length - TAIL_BYTES)))   \
+			kept = TAIL_BYTES;                                                          \
+		fill_data(&record->event, stream, direction, source, position, length, n, kept);    \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                       \
 	} while (0)
 
 /*
  * The same for an iovec. The verifier cannot see that filled + n stays inside of `room` when both vary, so the record
  * has twice the room and each is bounded by itself.
  */
-#define EMIT_SEGMENTS(room)                                                                                          \
-	do {                                                                                                         \
-		struct {                                                                                             \
-			struct data_event event;                                                                     \
-			__u8 bytes[2 * (room)];                                                                      \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                        \
-		__u64 most = smaller(wanted, (room) - 1), filled = 0, segments = unlinked(bytes->segments);          \
-		long error = 0;                                                                                      \
-                                                                                                                     \
-		if (!record) {                                                                                       \
-			count(COUNTER_LOST_RING);                                                                    \
-			return;                                                                                      \
-		}                                                                                                    \
-		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                           \
-			struct user_iovec iov = {};                                                                  \
-			__u64 n;                                                                                     \
-                                                                                                                     \
-			if (i >= segments)                                                                           \
-				break;                                                                               \
-			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov))); \
-			n = smaller(iov.length, most - filled) & ((room) - 1);                                       \
-			error |= bpf_probe_read_user(record->bytes + (filled & ((room) - 1)), n, (void *)iov.base);  \
-			filled = (filled + n) & ((room) - 1);                                                        \
-		}                                                                                                    \
-		if (error) {                                                                                         \
-			count(COUNTER_LOST_READ);                                                                    \
-			filled = 0;                                                                                  \
-		}                                                                                                    \
-		fill_data(&record->event, stream, direction, source, position, length, filled, 0);                   \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                        \
+#define EMIT_SEGMENTS(room)                                                                                            \
+	do {                                                                                                           \
+		struct {                                                                                               \
+			struct data_event event;                                                                       \
+			__u8 bytes[2 * (room)];                                                                        \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                          \
+		__u64 most = smaller(wanted, (room) - 1), filled = 0, segments = MASKED(bytes->segments, 63);          \
+		long error = 0;                                                                                        \
+                                                                                                                       \
+		if (!record) {                                                                                         \
+			count(COUNTER_LOST_RING);                                                                      \
+			return;                                                                                        \
+		}                                                                                                      \
+		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                             \
+			struct user_iovec iov = {};                                                                    \
+			__u64 n;                                                                                       \
+                                                                                                                       \
+			if (i >= segments)                                                                             \
+				break;                                                                                 \
+			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));   \
+			n = MASKED(smaller(iov.length, most - filled), (room) - 1);                                    \
+			error |= bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), n, (void *)iov.base); \
+			filled = MASKED(filled + n, (room) - 1);                                                       \
+		}                                                                                                      \
+		if (error) {                                                                                           \
+			count(COUNTER_LOST_READ);                                                                      \
+			filled = 0;                                                                                    \
+		}                                                                                                      \
+		fill_data(&record->event, stream, direction, source, position, length, filled, 0);                     \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                          \
 	} while (0)
 
 static __always_inline void emit_data(struct stream *stream, int direction, __u16 source, __u64 position,

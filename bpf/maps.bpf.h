@@ -43,7 +43,7 @@ struct {
  * The TLS calls that a thread is inside of, innermost last; key: pid_tgid. Written by the TLS programs, read by the
  * socket programs too. Least recently used entries go: threads that have ended leave theirs behind.
  */
-#define TLS_CALL_DEPTH 3
+#define TLS_CALL_DEPTH 4 /* a power of two, for the index */
 
 struct tls_call {
 	__u64 ssl;

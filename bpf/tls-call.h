@@ -10,7 +10,7 @@
 enum tls_operation {
 	TLS_READ = 0,
 	TLS_WRITE = 1,
-	TLS_FREE = 2,
+	TLS_FREE = 2, /* the object ends, or begins anew */
 	TLS_SHUTDOWN = 3,
 };
 

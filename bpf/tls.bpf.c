@@ -85,7 +85,7 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
 		count(COUNTER_UNPAIRED_RETURN);
 		return;
 	}
-	call = &calls->calls[depth];
+	call = &calls->calls[MASKED(depth, TLS_CALL_DEPTH - 1)];
 	call->ssl = CALL_ARGUMENT_1(regs);
 	call->buffer = CALL_ARGUMENT_2(regs);
 	call->count_pointer = CALL_ARGUMENT_4(regs);
@@ -93,12 +93,11 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
 	calls->depth = depth + 1;
 }
 
-SEC("uprobe")
-int tls_entry(struct pt_regs *regs)
+static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	const struct settings *settings = get_settings();
-	__u32 operation = bpf_get_attach_cookie(regs) & COOKIE_OPERATION;
+	__u32 operation = cookie & COOKIE_OPERATION;
 	struct stream *stream;
 
 	if (!settings || !is_traced(settings, pid_tgid >> 32))
@@ -121,12 +120,10 @@ int tls_entry(struct pt_regs *regs)
 	return 0;
 }
 
-SEC("uprobe")
-int tls_return(struct pt_regs *regs)
+static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	const struct settings *settings = get_settings();
-	__u64 cookie = bpf_get_attach_cookie(regs);
 	/* Behind a return the stack pointer is one slot above its value at the entry (on arm64 it is the same). */
 	__u64 limit = STACK_POINTER(regs) - (cookie & COOKIE_URETPROBE ? 8 : 0);
 	int direction = (cookie & COOKIE_OPERATION) == TLS_WRITE ? EGRESS : INGRESS;
@@ -152,7 +149,7 @@ int tls_return(struct pt_regs *regs)
 		count(COUNTER_UNPAIRED_RETURN);
 		return 0;
 	}
-	call = calls->calls[depth - 1];
+	call = calls->calls[MASKED(depth - 1, TLS_CALL_DEPTH - 1)];
 	calls->depth = depth - 1;
 
 	if (cookie & COOKIE_EX) {
@@ -177,6 +174,11 @@ int tls_return(struct pt_regs *regs)
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return 0;
 	}
+	if (stream->ended & (1 << direction)) {
+		/* The program uses the object again, for a new connection, without saying so. */
+		emit_close(stream, 0, SOURCE_TLS);
+		__builtin_memset(stream, 0, sizeof(*stream));
+	}
 	bytes.address = call.buffer;
 	bytes.length = length;
 	endpoint.tls = call.ssl;
@@ -186,3 +188,37 @@ int tls_return(struct pt_regs *regs)
 		capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
 	return 0;
 }
+
+SEC("uprobe")
+int tls_entry(struct pt_regs *regs)
+{
+	return probe_entry(regs, bpf_get_attach_cookie(regs));
+}
+
+SEC("uprobe")
+int tls_return(struct pt_regs *regs)
+{
+	return probe_return(regs, bpf_get_attach_cookie(regs));
+}
+
+/*
+ * Below 5.15 (commit 7adfc6c9b315 brought the cookie to uprobes) a program is all that a site can tell, so there is one
+ * per cookie: the name is that of the program above with the cookie behind it. Their returns are uretprobes.
+ */
+#define WITHOUT_COOKIE(kind, cookie)                    \
+	SEC("uprobe")                                   \
+	int tls_##kind##_##cookie(struct pt_regs *regs) \
+	{                                               \
+		return probe_##kind(regs, cookie);      \
+	}
+
+WITHOUT_COOKIE(entry, 0)
+WITHOUT_COOKIE(entry, 1)
+WITHOUT_COOKIE(entry, 2)
+WITHOUT_COOKIE(entry, 3)
+WITHOUT_COOKIE(entry, 4)
+WITHOUT_COOKIE(entry, 5)
+WITHOUT_COOKIE(return, 8)
+WITHOUT_COOKIE(return, 9)
+WITHOUT_COOKIE(return, 12)
+WITHOUT_COOKIE(return, 13)
