@@ -1,0 +1,145 @@
+/**
+ * Who a pid is: the labels its traffic is counted under. Read from /proc once per process and image, then kept; a reused
+ * pid is told from the first by its start time. Outside Kubernetes `service` is the systemd unit or else the file name
+ * of the executable. Starts no timer: the caller runs sweep(). Limits: `max` processes, 4096 cgroups.
+ */
+
+import { basename } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { Owner } from '../stream/contract.ts';
+import { unitOfCgroup } from './proc-text.ts';
+import type { ProcFs } from './procfs.ts';
+
+const DEFAULT_MAX = 8192;
+const MAX_CGROUPS = 4096;
+const NS_PER_TICK = 10_000_000;
+/** EXECUTABLE_SIZE of bpf/events.h, less the terminator: what of a file name a hint can hold. */
+const HINT_EXECUTABLE_BYTES = 47;
+
+/** What the kernel tells with an event about the process at that moment. */
+export interface OwnerHint {
+  /** CLOCK_BOOTTIME; 0: not known. */
+  readonly startTimeNs: number;
+  /** File name without folder, at most 47 bytes; '': not known. */
+  readonly executable: string;
+  readonly comm: string;
+  /** Inode of the cgroup v2 directory; 0: not known. Always the same type, number or bigint. */
+  readonly cgroupId: number | bigint;
+}
+
+interface Entry {
+  /** undefined until it is asked for. */
+  owner: Owner | undefined;
+  /** What /proc is compared with, and what stands in for it when the process is gone. */
+  hint: OwnerHint | undefined;
+  /** -1: not known. */
+  startTicks: number;
+  /** File name of the executable as read from /proc, '' when the process was gone. */
+  executable: string;
+}
+
+export class ProcessTable {
+  readonly #proc: ProcFs;
+  readonly #entries: LRUCache<number, Entry>;
+  readonly #units = new LRUCache<number | bigint, string>({ max: MAX_CGROUPS });
+  /** Exited since the last sweep, and before it. */
+  #exited = new Map<number, Entry>();
+  #exitedBefore = new Map<number, Entry>();
+
+  constructor(options: { proc: ProcFs; max?: number }) {
+    this.#proc = options.proc;
+    this.#entries = new LRUCache({ max: options.max ?? DEFAULT_MAX });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The same object for the same process as long as its labels do not change. Never throws. */
+  owner(pid: number, hint?: OwnerHint): Owner {
+    const entry = this.#entries.get(pid);
+    if (entry?.owner !== undefined && (hint === undefined || agrees(entry, hint))) return entry.owner;
+    return this.#load(pid, entry, hint ?? entry?.hint);
+  }
+
+  /** The process runs a new image. Reads nothing now: most processes never speak. */
+  exec(pid: number, hint: OwnerHint): void {
+    this.#entries.set(pid, { owner: undefined, hint, startTicks: ticksOf(hint), executable: '' });
+  }
+
+  /** The process is gone. Its entry outlives the next sweep, for events that are still on their way. */
+  exit(pid: number): void {
+    const entry = this.#entries.get(pid);
+    if (entry === undefined) return;
+    this.#exited.set(pid, entry);
+    if (this.#exited.size > this.#entries.max) this.sweep();
+  }
+
+  /** Drops the processes that had exited before the last sweep. To be called every few seconds. */
+  sweep(): void {
+    for (const [pid, entry] of this.#exitedBefore) {
+      if (this.#entries.peek(pid) === entry) this.#entries.delete(pid);
+    }
+    this.#exitedBefore = this.#exited;
+    this.#exited = new Map();
+  }
+
+  #load(pid: number, known: Entry | undefined, hint: OwnerHint | undefined): Owner {
+    const hintTicks = hint === undefined ? -1 : ticksOf(hint);
+    const stat = this.#attempt(() => this.#proc.stat(pid));
+    const alive = stat !== undefined && (hintTicks < 0 || stat.startTicks === hintTicks);
+    const executable = alive ? executableName(this.#proc.executable(pid)) : '';
+    const comm = (alive ? stat.comm : hint?.comm) || 'unknown';
+    const unit = this.#unit(alive ? pid : undefined, hint?.cgroupId ?? 0);
+    const service = unit || executable || hint?.executable || comm;
+    const startTicks = alive ? stat.startTicks : hintTicks;
+    const before = known?.owner;
+    const same = before !== undefined && known!.startTicks === startTicks && before.service === service;
+    const owner = same && before.comm === comm ? before : { pid, comm, namespace: '', pod: '', container: '', service };
+    const entry: Entry = { owner, hint, startTicks, executable };
+    this.#entries.set(pid, entry);
+    // What was read of a process that is gone already must not stay for good: no exit event of it comes any more.
+    if (!alive) this.exit(pid);
+    return owner;
+  }
+
+  #unit(pid: number | undefined, cgroupId: number | bigint): string {
+    const id = BigInt(cgroupId) === 0n ? undefined : cgroupId;
+    const cached = id === undefined ? undefined : this.#units.get(id);
+    if (cached !== undefined) return cached;
+    const paths = pid === undefined ? undefined : this.#attempt(() => this.#proc.cgroup(pid));
+    if (paths === undefined) return '';
+    const unified = paths.unified !== undefined && paths.unified !== '/';
+    const unit = unitOfCgroup((unified ? paths.unified : paths.systemd) ?? '');
+    // Under cgroup v1 every process has the id of the v2 root: it says nothing about the unit.
+    if (id !== undefined && unified) this.#units.set(id, unit);
+    return unit;
+  }
+
+  /** A file that the kernel does not let us read is no more than one that is gone. */
+  #attempt<T>(read: () => T | undefined): T | undefined {
+    try {
+      return read();
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** Does the entry describe the process and the image that the hint tells of? */
+function agrees(entry: Entry, hint: OwnerHint): boolean {
+  const ticks = ticksOf(hint);
+  if (ticks >= 0 && ticks !== entry.startTicks) return false;
+  if (hint.executable === '' || hint.executable === entry.hint?.executable) return true;
+  return entry.hint === undefined && entry.executable.slice(0, HINT_EXECUTABLE_BYTES) === hint.executable;
+}
+
+/** As field 22 of /proc/PID/stat: nsec_to_clock_t() rounds down. */
+function ticksOf(hint: OwnerHint): number {
+  return hint.startTimeNs > 0 ? Math.floor(hint.startTimeNs / NS_PER_TICK) : -1;
+}
+
+function executableName(path: string | undefined): string {
+  if (path === undefined) return '';
+  return basename(path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path);
+}
