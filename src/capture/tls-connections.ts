@@ -1,0 +1,65 @@
+/**
+ * Which TLS connections a process holds, by the address of their SSL object. A socket is closed by the kernel when its
+ * process ends; an SSL object just disappears, and the next one may get its address. This is what tells the rest.
+ * Limit: `max` connections, the oldest is forgotten first (the kernel's own table is smaller).
+ */
+
+import type { ConnectionId } from '../stream/contract.ts';
+
+export interface TlsConnection {
+  readonly id: ConnectionId;
+  readonly pid: number;
+  /** Address of the SSL object: user addresses are below 2^57, and their low bits are zero, so a double holds them. */
+  readonly ssl: number;
+}
+
+export class TlsConnections {
+  readonly #byId = new Map<ConnectionId, TlsConnection>();
+  readonly #byProcess = new Map<number, Map<number, TlsConnection>>();
+  readonly #max: number;
+
+  constructor(max = 65536) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  has(id: ConnectionId): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** Returns the connection that had this SSL object until now, if its end was not seen. */
+  opened(connection: TlsConnection): TlsConnection | undefined {
+    let ofProcess = this.#byProcess.get(connection.pid);
+    if (!ofProcess) {
+      ofProcess = new Map();
+      this.#byProcess.set(connection.pid, ofProcess);
+    }
+    const before = ofProcess.get(connection.ssl);
+    if (before) this.#byId.delete(before.id);
+    ofProcess.set(connection.ssl, connection);
+    this.#byId.set(connection.id, connection);
+    if (this.#byId.size > this.#max) this.closed(this.#byId.keys().next().value!);
+    return before;
+  }
+
+  closed(id: ConnectionId): void {
+    const connection = this.#byId.get(id);
+    if (!connection) return;
+    this.#byId.delete(id);
+    const ofProcess = this.#byProcess.get(connection.pid)!;
+    ofProcess.delete(connection.ssl);
+    if (ofProcess.size === 0) this.#byProcess.delete(connection.pid);
+  }
+
+  /** The process is gone, or runs another image: returns what it held, and forgets it. */
+  released(pid: number): readonly TlsConnection[] {
+    const ofProcess = this.#byProcess.get(pid);
+    if (!ofProcess) return [];
+    this.#byProcess.delete(pid);
+    for (const { id } of ofProcess.values()) this.#byId.delete(id);
+    return [...ofProcess.values()];
+  }
+}
