@@ -3,6 +3,7 @@
  * and the description of what it exports.
  */
 #include <bpf/libbpf.h>
+#include <malloc.h>
 #include <napi.h>
 
 #include "addon-data.h"
@@ -40,6 +41,12 @@ void set_log(const Napi::CallbackInfo &info)
 		throw Napi::TypeError::New(info.Env(), "callback must be a function or undefined");
 }
 
+/* trimMemory(): malloc keeps what the load of an object needed, some 7 MB for the kernel's types alone. */
+void trim_memory(const Napi::CallbackInfo &)
+{
+	malloc_trim(0);
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports)
 {
 	env.SetInstanceData(new AddonData());
@@ -56,6 +63,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports)
 	exports.Set("mapFile", Napi::Function::New<MappedFile::open>(env, "mapFile"));
 	exports.Set("probeFeature", Napi::Function::New<probe_feature>(env, "probeFeature"));
 	exports.Set("setLog", Napi::Function::New<set_log>(env, "setLog"));
+	exports.Set("trimMemory", Napi::Function::New<trim_memory>(env, "trimMemory"));
 	exports.Set("setErrorClass", Napi::Function::New<set_error_class>(env, "setErrorClass"));
 	return exports;
 }

@@ -1,0 +1,276 @@
+/**
+ * The composition root of the live agent: the only place where the kernel's programs, the pipeline, the processes and
+ * the metrics meet. Everything runs on one thread: a timer drains the ring in batches and looks for new processes.
+ */
+
+import { release } from 'node:os';
+import { COUNTER } from './abi/events.ts';
+import { EventDecoder, type ProcessHint } from './capture/event-decoder.ts';
+import type { AgentHandle, Recorder, StartOptions, SummaryLine } from './cli/agent-contract.ts';
+import type { Config } from './config.ts';
+import { fanOut, tee } from './fan-out.ts';
+import { PROTOCOLS } from './http/registry.ts';
+import type { Log } from './log.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { native } from './native.ts';
+import { planProbes } from './probes/plan.ts';
+import { ProcessTable } from './process/process-table.ts';
+import { ProcFs } from './process/procfs.ts';
+import { Programs } from './programs.ts';
+import { packageVersion } from './root.ts';
+import type { ConnectionInfo } from './stream/contract.ts';
+import { Streams } from './stream/streams.ts';
+import { Discovery } from './tls/discovery.ts';
+import { WebServer } from './web/server.ts';
+
+/** A batch that came full says that the next one is waiting; an empty ring can wait this long. */
+const DRAIN_BUSY_MS = 5;
+const DRAIN_IDLE_MS = 20;
+/** Batches in a row before timers and sockets have their turn. */
+const BATCHES_PER_TURN = 16;
+const SWEEP_MS = 10_000;
+const MAX_CONNECTIONS = 65_536;
+
+export async function startAgent(config: Config, options: StartOptions): Promise<AgentHandle> {
+  const agent = new Agent(config, options);
+  try {
+    await agent.start();
+  } catch (error) {
+    await agent.stop();
+    throw error;
+  }
+  return agent;
+}
+
+class Agent implements AgentHandle {
+  readonly wallOffsetNs = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+  webAddress?: { readonly host: string; readonly port: number };
+  readonly #log: Log;
+  readonly #onlyPid: number;
+  readonly #web: boolean;
+  readonly #recorder: Recorder | undefined;
+  readonly #programs: Programs;
+  readonly #processes: ProcessTable;
+  readonly #discovery: Discovery;
+  readonly #metrics: Metrics;
+  readonly #streams: Streams;
+  readonly #decoder: EventDecoder;
+  #config: Config;
+  #server: WebServer | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+  #drainSoon: NodeJS.Immediate | undefined;
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #ready = false;
+  #stopped: Promise<void> | undefined;
+
+  constructor(config: Config, { log, web, sinks = [], recorder, onlyPid = 0 }: StartOptions) {
+    this.#config = config;
+    this.#log = log;
+    this.#web = web;
+    this.#onlyPid = onlyPid;
+    this.#recorder = recorder;
+    const addon = native();
+    addon.setLog((level, message) => log.debug(message.trim(), { libbpf: level }));
+    this.#programs = Programs.load(addon, config, log);
+    const proc = new ProcFs(config.procRoot);
+    this.#processes = new ProcessTable({ proc });
+    this.#discovery = new Discovery({
+      proc,
+      mapFile: (path) => addon.mapFile(path),
+      plan: planProbes,
+      attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
+      log,
+    });
+    this.#metrics = new Metrics({
+      buckets: config.buckets,
+      maxSeries: config.maxSeries,
+      build: { version: packageVersion(), kernel: release(), arch: process.arch },
+      self: {
+        features: () => this.#programs.features(),
+        tlsProcesses: () => this.#tlsProcesses(),
+        eventsByKind: () => this.#decoder.eventsByKind(),
+        lost: () => this.#lost(),
+        connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
+        capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
+      },
+      report: (metric, error) => log.once(`metric ${metric}`, 'error', `metric ${metric}: ${(error as Error).message}`),
+    });
+    this.#streams = new Streams({
+      protocols: PROTOCOLS,
+      sink: fanOut([this.#metrics, ...sinks]),
+      maxConnections: MAX_CONNECTIONS,
+      ownerOf: (pid) => this.#ownerOf(pid),
+      describe: (id, pid): ConnectionInfo => ({
+        id,
+        owner: this.#ownerOf(pid),
+        scheme: this.#decoder.isTls(id) ? 'https' : 'http',
+        local: undefined,
+        remote: undefined,
+      }),
+    });
+    const sink = recorder ? tee(this.#streams, recorder) : this.#streams;
+    this.#decoder = new EventDecoder(this.#programs.ring.batch, sink, {
+      owner: (pid, hint) => this.#processes.owner(pid, hint),
+      exec: (pid, hint) => this.#onExec(pid, hint),
+      exit: (pid) => this.#onExit(pid),
+      tlsSeen: (pid) => this.#discovery.tlsSeen(pid),
+      tlsReleased: (pid, ssl) => this.#programs.deleteTlsStream(pid, ssl),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { excludeComm } = this.#config;
+    this.#programs.configure({ selfPid: process.pid, onlyPid: this.#onlyPid, excludeComm });
+    // Processes first: what starts during the scan is then heard of.
+    this.#programs.attachProcess();
+    if (this.#programs.isEnabled('tls')) {
+      if (this.#onlyPid > 0) this.#discovery.scan(this.#onlyPid);
+      else this.#discovery.scanAll();
+    }
+    this.#programs.attachSockets();
+    if (this.#web) {
+      this.#server = new WebServer({
+        listen: this.#config.listen,
+        metrics: (openMetrics) => this.#metrics.render(openMetrics),
+        ready: () => this.#readiness(),
+        status: () => this.status(),
+        report: (error) => this.#log.warn(`web: ${(error as Error).message}`),
+      });
+      this.webAddress = await this.#server.start();
+    }
+    native().trimMemory();
+    this.#ready = true;
+    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#drainTimer = setTimeout(() => this.#turn(), DRAIN_BUSY_MS);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#ready = false;
+    clearTimeout(this.#drainTimer);
+    clearImmediate(this.#drainSoon);
+    clearInterval(this.#sweepTimer);
+    this.#discovery.close();
+    this.#programs.detach();
+    // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
+    this.#drain(1024);
+    await this.#server?.close();
+    this.#programs.close();
+    native().setLog(undefined);
+  }
+
+  reload(config: Config): void {
+    this.#config = config;
+    this.#programs.configure({ selfPid: process.pid, onlyPid: this.#onlyPid, excludeComm: config.excludeComm });
+  }
+
+  #turn(): void {
+    this.#discovery.tick(performance.now());
+    const batches = this.#drain(BATCHES_PER_TURN);
+    if (batches >= BATCHES_PER_TURN) this.#drainSoon = setImmediate(() => this.#turn());
+    else this.#drainTimer = setTimeout(() => this.#turn(), batches > 0 ? DRAIN_BUSY_MS : DRAIN_IDLE_MS);
+  }
+
+  /** Returns how many batches came, at most `limit`. */
+  #drain(limit: number): number {
+    for (let batches = 0; batches < limit; batches++) {
+      const filledBytes = this.#programs.ring.drain();
+      if (filledBytes === 0) return batches;
+      this.#decoder.decode(filledBytes);
+    }
+    return limit;
+  }
+
+  #sweep(): void {
+    this.#processes.sweep();
+    native().trimMemory();
+    if (!this.#programs.isEnabled('tls')) return;
+    // Without the events of processes, looking at all of them is what is left.
+    if (!this.#programs.isEnabled('process')) this.#discovery.scanAll();
+    this.#discovery.sweep();
+  }
+
+  #ownerOf(pid: number) {
+    const owner = this.#processes.owner(pid);
+    this.#recorder?.process(owner);
+    return owner;
+  }
+
+  #onExec(pid: number, hint: ProcessHint): void {
+    this.#processes.exec(pid, hint);
+    this.#discovery.processExited(pid);
+    if (this.#programs.isEnabled('tls') && (this.#onlyPid === 0 || pid === this.#onlyPid)) {
+      this.#discovery.scanSoon(pid, performance.now());
+    }
+  }
+
+  #onExit(pid: number): void {
+    this.#processes.exit(pid);
+    this.#discovery.processExited(pid);
+  }
+
+  *#tlsProcesses() {
+    for (const { pid, library, state, reason } of this.#discovery.processes()) {
+      yield { owner: this.#processes.owner(pid), library, state, reason };
+    }
+  }
+
+  #lost() {
+    const counters = this.#programs.counters();
+    return {
+      ring: counters[COUNTER.LOST_RING]!,
+      map_full: counters[COUNTER.LOST_MAP_FULL]!,
+      truncated: counters[COUNTER.LOST_READ]!,
+      queue: this.#streams.stats.evicted,
+    };
+  }
+
+  #readiness() {
+    if (!this.#ready) return { ready: false, reason: 'starting or stopping' };
+    const off = this.#programs.features().filter(({ reason }) => reason.startsWith('error_'));
+    if (off.length === 0) return { ready: true, reason: 'probes are attached' };
+    return { ready: false, reason: off.map(({ feature, reason }) => `${feature}: ${reason}`).join(', ') };
+  }
+
+  status() {
+    const counters = this.#programs.counters();
+    return {
+      version: packageVersion(),
+      kernel: release(),
+      arch: process.arch,
+      features: this.#programs.features(),
+      libraries: this.#discovery.attachments().map(({ sites, ...library }) => ({
+        ...library,
+        sites: sites.map(({ cookie: _, ...site }) => site),
+      })),
+      processes: this.#discovery.processes().map((found) => {
+        const { comm, namespace, pod, container, service } = this.#processes.owner(found.pid);
+        return { comm, namespace, pod, container, service, ...found };
+      }),
+      lost: this.#lost(),
+      events: this.#decoder.eventsByKind(),
+      chunks: {
+        http: counters[COUNTER.CHUNKS_HTTP],
+        tls: counters[COUNTER.CHUNKS_TLS],
+        other: counters[COUNTER.CHUNKS_OTHER],
+        excluded: counters[COUNTER.CHUNKS_EXCLUDED],
+        opaque: counters[COUNTER.CHUNKS_OPAQUE],
+        insideTls: counters[COUNTER.CHUNKS_INSIDE_TLS],
+      },
+      capturedBytes: counters[COUNTER.CAPTURED_BYTES],
+      unpairedReturns: counters[COUNTER.UNPAIRED_RETURN],
+      connections: this.#streams.stats.connections,
+    };
+  }
+
+  summary(): readonly SummaryLine[] {
+    return this.#programs.features().map(({ feature, enabled, reason }) => ({
+      label: feature,
+      value: enabled ? 'on' : `off (${reason})`,
+    }));
+  }
+}

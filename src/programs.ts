@@ -1,0 +1,270 @@
+/**
+ * The BPF side as the agent sees it: loads one object per concern, lets them share their maps, attaches them, and reads
+ * the counters. Each object is optional: what cannot be loaded or attached is a feature that is off, with its reason.
+ * Only when nothing at all can be captured does load() throw.
+ */
+
+import { COUNTER, SETTINGS } from './abi/events.ts';
+import type { Config } from './config.ts';
+import { PlainsightError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { BpfMap, BpfObject, Link, Native, RingBuffer } from './native.ts';
+import type { Site } from './probes/plan.ts';
+import { fromRoot } from './root.ts';
+
+/** Holds many 16 KiB records, and is small beside the ring. */
+const BATCH_BYTES = 512 * 1024;
+const SHARED_MAPS = ['events', 'counters', 'settings', 'excluded_comms', 'tls_calls', 'tls_processes'] as const;
+
+/** bpf/tls.bpf.c: one pair that reads the attach cookie, and one program per cookie for kernels without it. */
+const COOKIE_PROGRAMS = ['tls_entry', 'tls_return'] as const;
+const FIXED_PROGRAMS = [
+  ...[0, 1, 2, 3, 4, 5].map((cookie) => `tls_entry_${cookie}`),
+  ...[8, 9, 12, 13].map((cookie) => `tls_return_${cookie}`),
+];
+
+export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | `error_${string}`;
+
+export interface Feature {
+  readonly feature: 'tls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie';
+  readonly enabled: boolean;
+  readonly reason: FeatureReason;
+}
+
+export class Programs {
+  readonly #native: Native;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #objects = new Map<string, BpfObject>();
+  readonly #features = new Map<Feature['feature'], Feature>();
+  readonly #links: Link[] = [];
+  readonly #uprobeMethod: 'multi' | 'perf';
+  readonly #hasCookie: boolean;
+  #shared: readonly BpfMap[] = [];
+  #ring: RingBuffer | undefined;
+  #filterEpoch = 0;
+  #excluded: readonly string[] = [];
+
+  private constructor(native: Native, config: Config, log: Log) {
+    this.#native = native;
+    this.#config = config;
+    this.#log = log;
+    this.#uprobeMethod = native.probeFeature('uprobe_multi').errno === 0 ? 'multi' : 'perf';
+    this.#hasCookie = native.probeFeature('attach_cookie').errno === 0;
+  }
+
+  /** @throws PlainsightError UNSUPPORTED when neither TLS nor socket programs can be loaded. */
+  static load(native: Native, config: Config, log: Log): Programs {
+    const programs = new Programs(native, config, log);
+    try {
+      programs.#loadAll();
+      return programs;
+    } catch (error) {
+      programs.close();
+      throw error;
+    }
+  }
+
+  get ring(): RingBuffer {
+    return this.#ring!;
+  }
+
+  features(): readonly Feature[] {
+    return [...this.#features.values()];
+  }
+
+  isEnabled(feature: Feature['feature']): boolean {
+    return this.#features.get(feature)?.enabled === true;
+  }
+
+  #loadAll(): void {
+    const { tls, socketSource } = this.#config;
+    this.#load('process');
+    if (tls === 'off') this.#set('tls', false, 'disabled');
+    else this.#load('tls');
+    this.#set('uprobe_multi', this.#uprobeMethod === 'multi', this.#uprobeMethod === 'multi' ? 'ok' : 'unsupported');
+    this.#set('attach_cookie', this.#hasCookie, this.#hasCookie ? 'ok' : 'unsupported');
+    if (socketSource === 'off') {
+      this.#set('socket', false, 'disabled');
+      this.#set('syscall', false, 'disabled');
+    } else if (socketSource === 'syscall') {
+      this.#set('socket', false, 'disabled');
+      this.#load('syscall');
+    } else {
+      if (this.#native.probeFeature('sock_length_tracepoints').errno === 0) this.#load('socket');
+      else this.#set('socket', false, 'unsupported');
+      if (this.isEnabled('socket')) this.#set('syscall', false, 'not_needed');
+      else if (socketSource === 'socket') this.#set('syscall', false, 'disabled');
+      else this.#load('syscall');
+    }
+    if (!this.isEnabled('tls') && !this.isEnabled('socket') && !this.isEnabled('syscall')) {
+      const reasons = this.features().map(({ feature, reason }) => `${feature}: ${reason}`);
+      throw new PlainsightError(
+        'UNSUPPORTED',
+        `nothing can be captured on this host (${reasons.join(', ')}); see: plainsight doctor`,
+      );
+    }
+    this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
+  }
+
+  #load(feature: 'tls' | 'socket' | 'syscall' | 'process'): void {
+    const path = fromRoot(`build/bpf/${process.arch}/${feature}.bpf.o`);
+    try {
+      const object = this.#native.openObject(path, {
+        ...(this.#config.btfPath === undefined ? {} : { btfPath: this.#config.btfPath }),
+        sharedMaps: this.#shared,
+        mapSizes: { events: this.#config.ringSizeBytes },
+        uprobeMethod: this.#uprobeMethod,
+        ...(feature === 'tls' ? { skipPrograms: this.#hasCookie ? FIXED_PROGRAMS : COOKIE_PROGRAMS } : {}),
+      });
+      this.#objects.set(feature, object);
+      if (this.#shared.length === 0) this.#shared = SHARED_MAPS.map((name) => object.map(name));
+      this.#set(feature, true, 'ok');
+    } catch (error) {
+      if (error instanceof PlainsightError && error.code === 'NOT_BUILT') throw error;
+      this.#refuse(feature, 'load', error);
+    }
+  }
+
+  #refuse(feature: Feature['feature'], step: string, error: unknown): void {
+    const { errno, message } = error as { errno?: number; message: string };
+    this.#set(feature, false, `error_${errno ?? step}`);
+    this.#log.warn(`the ${feature} programs are off: ${message}`);
+  }
+
+  #set(feature: Feature['feature'], enabled: boolean, reason: FeatureReason): void {
+    this.#features.set(feature, { feature, enabled, reason });
+  }
+
+  #map(name: (typeof SHARED_MAPS)[number]): BpfMap {
+    return this.#shared[SHARED_MAPS.indexOf(name)]!;
+  }
+
+  /** Attaches what sees processes begin and end. */
+  attachProcess(): void {
+    this.#attachAll('process');
+  }
+
+  /** Attaches the socket front end that was loaded. */
+  attachSockets(): void {
+    this.#attachAll('socket');
+    this.#attachAll('syscall');
+  }
+
+  #attachAll(feature: 'socket' | 'syscall' | 'process'): void {
+    const object = this.#objects.get(feature);
+    if (!object || !this.isEnabled(feature)) return;
+    const links: Link[] = [];
+    try {
+      for (const { name } of object.programs) links.push(object.attach(name));
+      this.#links.push(...links);
+    } catch (error) {
+      for (const link of links) link.close();
+      this.#refuse(feature, 'attach', error);
+    }
+  }
+
+  /**
+   * Attaches the TLS programs to sites of one file: all of them or none.
+   * @throws PlainsightError ATTACH
+   */
+  attachTls(path: string, sites: readonly Site[]): Link {
+    const object = this.#objects.get('tls');
+    if (!object) throw new PlainsightError('ATTACH', 'the TLS programs are not loaded; see: plainsight doctor');
+    const links: Link[] = [];
+    const close = () => {
+      for (const link of links.splice(0)) link.close();
+    };
+    try {
+      for (const [program, returnProbe, group] of this.#groups(sites)) {
+        const uprobes = {
+          offsets: BigUint64Array.from(group, (site) => BigInt(site.offset)),
+          cookies: BigUint64Array.from(group, (site) => site.cookie),
+        };
+        links.push(object.attachUprobes(program, path, uprobes, { returnProbe }));
+      }
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return { close };
+  }
+
+  /** The sites by the program and the way they are attached: each group is one link. */
+  *#groups(sites: readonly Site[]): Iterable<[program: string, returnProbe: boolean, group: Site[]]> {
+    const groups = new Map<string, Site[]>();
+    for (const site of sites) {
+      const program = this.#hasCookie ? `tls_${site.kind}` : `tls_${site.kind}_${site.cookie}`;
+      const key = `${program} ${site.method}`;
+      const group = groups.get(key);
+      if (group) group.push(site);
+      else groups.set(key, [site]);
+    }
+    for (const [key, group] of groups) {
+      const [program, method] = key.split(' ');
+      yield [program!, method === 'uretprobe', group];
+    }
+  }
+
+  /** Writes the settings; before the first attach, and again when exclusions change. */
+  configure(settings: { selfPid: number; onlyPid: number; excludeComm: readonly string[] }): void {
+    const comms = this.#map('excluded_comms');
+    const wanted = new Set(settings.excludeComm);
+    for (const comm of this.#excluded) if (!wanted.has(comm)) comms.delete(commKey(comm));
+    for (const comm of wanted) comms.update(commKey(comm), Uint8Array.of(1));
+    this.#excluded = [...wanted];
+    // Streams begin at epoch 0: the first one is 1, so that each is decided at its first chunk.
+    this.#filterEpoch++;
+    const value = new DataView(new ArrayBuffer(SETTINGS.sizeBytes));
+    value.setUint32(SETTINGS.selfPid, settings.selfPid, true);
+    value.setUint32(SETTINGS.onlyPid, settings.onlyPid, true);
+    value.setUint32(SETTINGS.captureBytes, this.#config.captureBytes, true);
+    value.setUint32(SETTINGS.filterEpoch, this.#filterEpoch, true);
+    this.#map('settings').update(new Uint8Array(4), new Uint8Array(value.buffer));
+  }
+
+  /** The kernel's counters, summed over the CPUs, by `COUNTER` of src/abi/. */
+  counters(): Float64Array {
+    const sums = new Float64Array(COUNTER.COUNT);
+    const map = this.#map('counters');
+    const key = new Uint32Array(1);
+    for (let counter = 0; counter < COUNTER.COUNT; counter++) {
+      key[0] = counter;
+      const value = map.lookup(new Uint8Array(key.buffer));
+      if (!value) continue;
+      const cpus = new DataView(value.buffer, value.byteOffset, value.byteLength);
+      for (let at = 0; at < value.byteLength; at += 8) {
+        sums[counter] = sums[counter]! + cpus.getUint32(at, true) + cpus.getUint32(at + 4, true) * 2 ** 32;
+      }
+    }
+    return sums;
+  }
+
+  /** Forgets what the kernel keeps of an SSL object that is gone. */
+  deleteTlsStream(pid: number, ssl: number): void {
+    const key = new DataView(new ArrayBuffer(16));
+    key.setBigUint64(0, BigInt(ssl), true);
+    key.setUint32(8, pid, true);
+    this.#objects.get('tls')?.map('tls_streams').delete(new Uint8Array(key.buffer));
+  }
+
+  /** Detaches the front ends; the ring can still be drained. */
+  detach(): void {
+    for (const link of this.#links.splice(0)) link.close();
+  }
+
+  close(): void {
+    this.detach();
+    this.#ring?.close();
+    this.#ring = undefined;
+    for (const object of this.#objects.values()) object.close();
+    this.#objects.clear();
+  }
+}
+
+/** COMM_SIZE of bpf/events.h: the name, padded with zeros. */
+function commKey(comm: string): Uint8Array {
+  const key = new Uint8Array(16);
+  new TextEncoder().encodeInto(comm, key.subarray(0, 15));
+  return key;
+}
