@@ -142,7 +142,7 @@ int try_sock_length_tracepoints()
 	return error != 0 ? error : try_tracepoint_program("btf_trace_sock_recv_length", {});
 }
 
-/* A decimal number of 0..INT_MAX in a file of sysfs or tracefs, or -errno. */
+/* A decimal number of 0..INT_MAX in a file of sysfs, or -errno. */
 int read_number(const char *path)
 {
 	UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
@@ -165,28 +165,9 @@ int open_perf_event(perf_event_attr &attributes)
 	return fd < 0 ? -errno : static_cast<int>(fd);
 }
 
-bool tracefs_mounted()
+int try_sys_exit_tracepoint()
 {
-	return access("/sys/kernel/tracing/events", F_OK) == 0 || access("/sys/kernel/debug/tracing/events", F_OK) == 0;
-}
-
-int try_syscall_tracepoints()
-{
-	int id = read_number("/sys/kernel/tracing/events/syscalls/sys_exit_read/id");
-	if (id == -ENOENT)
-		id = read_number("/sys/kernel/debug/tracing/events/syscalls/sys_exit_read/id");
-	if (id < 0)
-		return -id;
-	UniqueFd program(load(BPF_PROG_TYPE_TRACEPOINT, {}));
-	if (!program)
-		return -program.get();
-	perf_event_attr attributes = {};
-	attributes.type = PERF_TYPE_TRACEPOINT;
-	attributes.config = static_cast<uint64_t>(id);
-	UniqueFd event(open_perf_event(attributes));
-	if (!event)
-		return -event.get();
-	return ioctl(event.get(), PERF_EVENT_IOC_SET_BPF, program.get()) < 0 ? errno : 0;
+	return try_tracepoint_program("btf_trace_sys_exit", {});
 }
 
 /* A page in memory that nothing maps: a probe in it can never be hit. -errno when there is none. */
@@ -304,8 +285,8 @@ const Feature FEATURES[] = {
 	{"ring_buffer", try_ring_buffer, Rights::BPF, "BPF ring buffers came with Linux 5.8"},
 	{"sock_length_tracepoints", try_sock_length_tracepoints, Rights::BPF,
 	 "the tracepoints sock_send_length and sock_recv_length came with Linux 6.3, and need the kernel's BTF"},
-	{"syscall_tracepoints", try_syscall_tracepoints, Rights::PERF_EVENT,
-	 "the kernel has no system call tracepoints (CONFIG_FTRACE_SYSCALLS)"},
+	{"sys_exit_tracepoint", try_sys_exit_tracepoint, Rights::BPF,
+	 "the kernel has no system call tracepoints (CONFIG_HAVE_SYSCALL_TRACEPOINTS), or no BTF"},
 	{"uprobe", try_uprobe, Rights::PERF_EVENT, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)"},
 	{"uprobe_multi", try_uprobe_multi, Rights::BPF, "uprobe_multi links came with Linux 6.6"},
 	{"attach_cookie", try_attach_cookie, Rights::BPF, "attach cookies came with Linux 5.15"},
@@ -323,8 +304,6 @@ std::string explain(const Feature &feature, int error)
 				? "run as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8); "
 				  "a locked-down kernel refuses it to all"
 				: "run as root, or with CAP_SYS_ADMIN; a locked-down kernel refuses it to all");
-	if (error == ENOENT && feature.attempt == try_syscall_tracepoints && !tracefs_mounted())
-		return name + "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing";
 	if (error == EMFILE || error == ENFILE || error == ENOMEM)
 		return name + bpf_advice(error);
 	return name + feature.missing;

@@ -103,7 +103,7 @@ export type KernelFeature =
   | 'btf'
   | 'ring_buffer'
   | 'sock_length_tracepoints'
-  | 'syscall_tracepoints'
+  | 'sys_exit_tracepoint'
   | 'uprobe'
   | 'uprobe_multi'
   | 'attach_cookie'

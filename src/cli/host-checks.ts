@@ -51,7 +51,6 @@ export function judge(facts: HostFacts): Check[] {
       ...ok(`${facts.unprivilegedBpfDisabled ?? 'not there'}; does not matter with BPF`),
     },
     { name: 'cgroup', ...judgeCgroup(facts) },
-    { name: 'tracefs', ...judgeTracefs(facts) },
   ];
   return checks.concat(judgeFeatures(facts.features));
 }
@@ -151,17 +150,6 @@ function judgeCgroup({ cgroup }: HostFacts): Verdict {
   return degraded('no cgroup file system: containers cannot be told apart', 'mount -t cgroup2 cgroup2 /sys/fs/cgroup');
 }
 
-function judgeTracefs(facts: HostFacts): Verdict {
-  if (facts.tracefs) return ok('mounted');
-  const { features } = facts;
-  const atSockets =
-    typeof features === 'object'
-      ? SOCKET_FEATURES.every((name) => works(features, name))
-      : isBefore(facts, 6, 3) === false;
-  if (atSockets) return ok('not mounted, and not needed on this kernel');
-  return degraded('not mounted: system calls cannot be traced', 'mount -t tracefs tracefs /sys/kernel/tracing');
-}
-
 const SOCKET_FEATURES: readonly KernelFeature[] = ['sock_length_tracepoints', 'task_pt_regs', 'sk_storage_tracing'];
 const SYSCALLS_INSTEAD = 'unencrypted traffic is captured at the system calls instead, at a higher cost for the host';
 const NO_PLAIN = 'unencrypted traffic is captured in no other way here';
@@ -188,10 +176,10 @@ const FEATURE_RULES: readonly FeatureRule[] = [
     const since = { sock_length_tracepoints: '6.3', task_pt_regs: '5.15' }[feature as string] ?? '5.11';
     const replaced = { status: 'degraded', detail: SYSCALLS_INSTEAD } as const;
     const without = { status: 'degraded', detail: NO_PLAIN } as const;
-    return { feature, since, replacedBy: ['syscall_tracepoints'], replaced, without };
+    return { feature, since, replacedBy: ['sys_exit_tracepoint'], replaced, without };
   }),
   {
-    feature: 'syscall_tracepoints',
+    feature: 'sys_exit_tracepoint',
     since: '5.8',
     replacedBy: SOCKET_FEATURES,
     replaced: ok('not needed: the sockets are traced'),
@@ -200,7 +188,7 @@ const FEATURE_RULES: readonly FeatureRule[] = [
   {
     feature: 'uprobe_multi',
     since: '6.6',
-    replacedBy: ['uprobe', 'attach_cookie'],
+    replacedBy: ['uprobe'],
     replaced: ok('perf events are used instead'),
     without: degraded(NO_TLS, ''),
   },
@@ -214,8 +202,8 @@ const FEATURE_RULES: readonly FeatureRule[] = [
   {
     feature: 'attach_cookie',
     since: '5.15',
-    replacedBy: ['uprobe_multi'],
-    replaced: ok('not needed: uprobe_multi is used'),
+    replacedBy: ['uprobe'],
+    replaced: ok('a program per kind of function is used instead'),
     without: degraded(NO_TLS, ''),
   },
 ];
@@ -244,11 +232,11 @@ function judgeFeatures(features: HostFacts['features']): Check[] {
     const { status, detail } = isReplaced ? replaced : without;
     if (status === 'ok') return { name, ...ok(detail) };
     // What was refused comes with what to do; what the kernel lacks, with what it is.
-    const [, code, advice] = /^(EPERM|EACCES|EMFILE|ENFILE|ENOMEM|ENOENT(?=: tracefs)): (.+)$/.exec(reason) ?? [];
+    const [, code, advice] = /^(EPERM|EACCES|EMFILE|ENFILE|ENOMEM): (.+)$/.exec(reason) ?? [];
     const fix = advice ?? `boot a kernel that has it (${since}+)`;
     return { name, status, detail: `${detail} (${code ?? reason})`, fix };
   });
-  const anySource = ['sock_length_tracepoints', 'syscall_tracepoints', 'uprobe', 'uprobe_multi'] as const;
+  const anySource = ['sock_length_tracepoints', 'sys_exit_tracepoint', 'uprobe', 'uprobe_multi'] as const;
   if (!anySource.some((feature) => works(features, feature))) {
     checks.push({ name: 'sources of traffic', ...missing('none works', 'see the lines above') });
   }

@@ -27,7 +27,6 @@ export interface HostFacts {
   readonly cgroup: CgroupMode;
   /** Whether process numbers here are those of the host; undefined: cannot be told. */
   readonly initialPidNamespace: boolean | undefined;
-  readonly tracefs: boolean;
   /** Undefined: not tried. A string: why it could not be tried. */
   readonly features: Readonly<Partial<Record<KernelFeature, ProbeResult>>> | string | undefined;
 }
@@ -49,7 +48,7 @@ export const FEATURES_TRIED: readonly KernelFeature[] = [
   'sock_length_tracepoints',
   'task_pt_regs',
   'sk_storage_tracing',
-  'syscall_tracepoints',
+  'sys_exit_tracepoint',
   'uprobe_multi',
   'uprobe',
   'attach_cookie',
@@ -71,7 +70,6 @@ export async function readHostFacts(sources: FactSources): Promise<HostFacts> {
     memlockBytes: parseMemlock(at('/proc/self/limits') ?? ''),
     cgroup: parseCgroupMode(mountInfo),
     initialPidNamespace: initialPidNamespace([`${hostRoot}/proc/self/ns/pid`, `${hostRoot}${procRoot}/1/ns/pid`]),
-    tracefs: fileSystems(mountInfo).includes('tracefs'),
     features: sources.native && (await tryFeatures(sources.native)),
   };
 }

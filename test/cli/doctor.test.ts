@@ -41,7 +41,6 @@ const FIT: HostFacts = {
   memlockBytes: 8 * 2 ** 20,
   cgroup: 'v2',
   initialPidNamespace: true,
-  tracefs: true,
   features: featuresBut(),
 };
 
@@ -95,32 +94,25 @@ describe('judging', () => {
     ['no cgroup', { cgroup: 'none' }, ['cgroup degraded']],
     ['in a container', { initialPidNamespace: false }, ['pid namespace missing']],
     ['in an unknown pid namespace', { initialPidNamespace: undefined }, ['pid namespace degraded']],
-    ['no tracefs', { tracefs: false }, []],
-    ['no tracefs, before 6.3', { tracefs: false, kernelRelease: '6.1.0', features: undefined }, ['tracefs degraded']],
-    ['no tracefs, 6.3', { tracefs: false, kernelRelease: '6.3.0', features: undefined }, []],
     ['no ring buffer', { features: featuresBut('ring_buffer') }, ['ring buffer missing']],
     ['no uprobe_multi', { features: featuresBut('uprobe_multi') }, []],
-    ['no perf uprobes', { features: featuresBut('uprobe', 'attach_cookie') }, []],
-    ['no syscall tracepoints', { features: featuresBut('syscall_tracepoints') }, []],
+    ['no perf uprobes', { features: featuresBut('uprobe') }, []],
+    ['no syscall tracepoints', { features: featuresBut('sys_exit_tracepoint') }, []],
     [
       'no socket tracepoints',
       { features: featuresBut('sock_length_tracepoints') },
       ['sock length tracepoints degraded'],
     ],
     ['no uprobes', { features: featuresBut('uprobe', 'uprobe_multi') }, ['uprobe multi degraded', 'uprobe degraded']],
-    [
-      'no uprobe_multi and no cookies',
-      { features: featuresBut('uprobe_multi', 'attach_cookie') },
-      ['uprobe multi degraded', 'attach cookie degraded'],
-    ],
+    ['no uprobe_multi and no cookies', { features: featuresBut('uprobe_multi', 'attach_cookie') }, []],
     [
       'no source of traffic',
-      { features: featuresBut('uprobe', 'uprobe_multi', 'sock_length_tracepoints', 'syscall_tracepoints') },
+      { features: featuresBut('uprobe', 'uprobe_multi', 'sock_length_tracepoints', 'sys_exit_tracepoint') },
       [
         'sock length tracepoints degraded',
         'task pt regs degraded',
         'sk storage tracing degraded',
-        'syscall tracepoints degraded',
+        'sys exit tracepoint degraded',
         'uprobe multi degraded',
         'uprobe degraded',
         'sources of traffic missing',
@@ -242,7 +234,6 @@ describe('reading', () => {
       memlockBytes: undefined,
       cgroup: 'none',
       initialPidNamespace: undefined,
-      tracefs: false,
       features: undefined,
     });
   });

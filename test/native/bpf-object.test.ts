@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PlainsightError } from '../../src/errors.ts';
@@ -48,7 +48,7 @@ test('a system call tracepoint attaches where tracefs is, and says so where it i
   const object = openFixture();
   context.after(() => object.close());
   const section = 'tracepoint/syscalls/sys_exit_sethostname';
-  if (native().probeFeature('syscall_tracepoints').errno === 0) {
+  if (existsSync('/sys/kernel/tracing/events') || existsSync('/sys/kernel/debug/tracing/events')) {
     object.attach(section).close();
     return;
   }

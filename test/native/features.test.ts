@@ -14,7 +14,7 @@ const FEATURES: readonly KernelFeature[] = [
   'btf',
   'ring_buffer',
   'sock_length_tracepoints',
-  'syscall_tracepoints',
+  'sys_exit_tracepoint',
   'uprobe',
   'uprobe_multi',
   'attach_cookie',
@@ -51,15 +51,6 @@ test('a try leaves nothing open', needsBpf, () => {
   const before = descriptors();
   for (const feature of FEATURES) native().probeFeature(feature);
   assert.equal(descriptors(), before);
-});
-
-test('system call tracepoints follow tracefs', needsBpf, () => {
-  const shell = (commands: string) =>
-    probeAll(['unshare', '--mount', 'sh', '-c', `${commands} && exec "$@"`, 'sh']).syscall_tracepoints!;
-  const mount = 'mount -t tracefs tracefs /sys/kernel/tracing';
-  assert.deepEqual(shell(mount), { errno: 0, detail: '' });
-  const without = shell('umount -R /sys/kernel/tracing /sys/kernel/debug 2>/dev/null; true');
-  assert.deepEqual(without, { errno: 2, detail: `ENOENT: tracefs is not mounted: ${mount}` });
 });
 
 test('without rights all that needs them says EPERM or EACCES and what to do', needsBpf, () => {
