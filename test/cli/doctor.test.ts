@@ -266,7 +266,7 @@ describe('doctor', () => {
     assert.equal(await main(['doctor'], context), 0);
     const lines = context.stdout.text.split('\n');
     assert.equal(lines[0], 'ok        kernel                     6.12.9-amd64 (5.8 or later is needed)');
-    assert.equal(lines.length, 12 + 9 + 3);
+    assert.equal(lines.length, 11 + 9 + 3);
     assert.equal(lines.at(-2), 'all features');
   });
 
