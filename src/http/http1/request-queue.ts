@@ -1,0 +1,71 @@
+/**
+ * The requests of one connection that wait for their response, first in, first out (RFC 9112 section 9.3.2). A ring of
+ * numbers that grows to its limit, so that a connection with one request at a time allocates nothing.
+ */
+
+/** Deeper pipelines than this are no longer paired: h2load and wrk go to a few hundred at most. */
+export const MAX_OUTSTANDING = 1024;
+
+const MINOR_SHIFT = 8;
+const AFTER_ORPHAN = 1 << 9;
+
+export class RequestQueue {
+  count = 0;
+  #first = 0;
+  #timesNs: number[] = [0.5];
+  #facts: number[] = [0];
+
+  get full(): boolean {
+    return this.count === MAX_OUTSTANDING;
+  }
+
+  push(timeNs: number, method: number, minor: number, afterOrphan: boolean): void {
+    if (this.count === this.#timesNs.length) this.#grow();
+    const at = (this.#first + this.count) % this.#timesNs.length;
+    this.#timesNs[at] = timeNs;
+    this.#facts[at] = method | (minor << MINOR_SHIFT) | (afterOrphan ? AFTER_ORPHAN : 0);
+    this.count++;
+  }
+
+  shift(): void {
+    this.#first = (this.#first + 1) % this.#timesNs.length;
+    this.count--;
+  }
+
+  clear(): void {
+    this.count = 0;
+  }
+
+  /** First byte of the request at `index`, 0 being the one that is answered next. */
+  timeNs(index: number): number {
+    return this.#timesNs[(this.#first + index) % this.#timesNs.length]!;
+  }
+
+  /** Of the request that is answered next, an index in METHODS. */
+  get method(): number {
+    return this.#facts[this.#first]! & 0xff;
+  }
+
+  get minor(): number {
+    return (this.#facts[this.#first]! >> MINOR_SHIFT) & 1;
+  }
+
+  /** It is the first request after a response that had none. */
+  get afterOrphan(): boolean {
+    return (this.#facts[this.#first]! & AFTER_ORPHAN) !== 0;
+  }
+
+  #grow(): void {
+    const size = this.#timesNs.length;
+    const timesNs: number[] = [];
+    const facts: number[] = [];
+    for (let i = 0; i < size * 2; i++) {
+      const from = (this.#first + i) % size;
+      timesNs.push(i < size ? this.#timesNs[from]! : 0);
+      facts.push(i < size ? this.#facts[from]! : 0);
+    }
+    this.#timesNs = timesNs;
+    this.#facts = facts;
+    this.#first = 0;
+  }
+}

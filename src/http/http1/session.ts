@@ -1,0 +1,399 @@
+/**
+ * One HTTP/1.x connection: pairs the responses of one direction with the requests of the other, first in, first out.
+ *
+ * Which direction carries requests is learnt from the first start line, and unlearnt when a start line contradicts it
+ * before the first transaction: a body that was joined midway can look like anything.
+ *
+ * Rules of pairing. A response pairs with the oldest outstanding request. When something is hidden or not understood:
+ *  1. In the response direction: every outstanding request is counted incomplete, as the count of responses is unknown.
+ *  2. In the request direction: the outstanding requests keep their responses, as what comes later cannot shift them. But
+ *     unseen requests may follow.
+ *  3. After either, responses beyond the outstanding requests are passed over silently and requests are counted incomplete,
+ *     up to a clean point: the start of a request while nothing is outstanding and no response is under way. After 2 there
+ *     must also have been a response without a request since, the answer to what was hidden.
+ *  4. A connection that was seen to pipeline (two requests in one chunk, or a response with a further request already
+ *     waiting, or going on after it) has no clean point: order cannot tell how many responses are owed. It is not paired again.
+ *  5. A response without a request on a connection in good order, or during a request head, answers the next request head:
+ *     both count as one `orphan`. If that was a join and a second request comes before any response, the order is not what
+ *     it seems: rule 1.
+ * What remains undecidable: a join in the middle of a pipeline that never shows itself as one.
+ *
+ * A response whose framing a gap has hidden ends where body.ts says, or where the next response begins if one more request
+ * has started (a client that does not pipeline has by then read it all). Gaps inside a body of known framing lose nothing. No status, method or time is ever
+ * guessed; times are those of the chunks that held the first and the last byte.
+ *
+ * Memory is constant but for the outstanding requests: at most 1024.
+ */
+
+import type {
+  CloseKind,
+  ConnectionInfo,
+  Direction,
+  GapCause,
+  IncompleteReason,
+  Role,
+  Session,
+  TransactionSink,
+} from '../../stream/contract.ts';
+import { EGRESS, INGRESS } from '../../stream/contract.ts';
+import { BODY_CHUNKED, BODY_LENGTH, BODY_LOST, BODY_NONE, BODY_UNTIL_CLOSE } from './body.ts';
+import type { HeadParser, HeadParserPool } from './head-parser.ts';
+import { CODING_CHUNKED, CODING_OTHER, LENGTH_NONE } from './head-parser.ts';
+import type { Breakage, MessageEvents } from './message-reader.ts';
+import { MessageReader, READER_BODY, READER_HEAD, READER_JOIN, READER_START } from './message-reader.ts';
+import { METHOD_CONNECT, METHOD_HEAD, METHOD_OTHER, METHODS } from './methods.ts';
+import { RequestQueue } from './request-queue.ts';
+import { KIND_ANY, KIND_REQUEST, KIND_RESPONSE } from './start-line.ts';
+import type { ByteTrace } from './trace.ts';
+
+/** What the message of the response direction is to us. */
+const ANSWER_NONE = 0;
+/** It answers the oldest outstanding request. */
+const ANSWER_PAIRED = 1;
+/** 1xx: another response follows (RFC 9110 section 15.2). */
+const ANSWER_INTERIM = 2;
+/** Its request is not known. */
+const ANSWER_STRAY = 3;
+
+const MAX_STATUS = 599;
+
+export class Http1Session implements Session, MessageEvents {
+  readonly #connection: ConnectionInfo;
+  readonly #sink: TransactionSink;
+  readonly #ingress: MessageReader;
+  readonly #egress: MessageReader;
+  readonly #queue = new RequestQueue();
+  #requests: MessageReader | undefined;
+  #responses: MessageReader | undefined;
+  /** A transaction was seen: the directions are certain. */
+  #proven = false;
+  #answer = ANSWER_NONE;
+  #status = 0;
+  /** Why rule 3 is in force. */
+  #unsure: IncompleteReason | undefined;
+  /** Rule 3: a hidden request has not been answered yet. */
+  #owed = false;
+  #pipelined = false;
+  #orphanSince = false;
+  /** Rule 5: the next request head has had its response. */
+  #answered = false;
+  #lostCause: GapCause = 'lost';
+  #requestEndNs = 0;
+
+  constructor(connection: ConnectionInfo, sink: TransactionSink, pool: HeadParserPool) {
+    this.#connection = connection;
+    this.#sink = sink;
+    this.#ingress = new MessageReader(INGRESS, KIND_ANY, this, pool);
+    this.#egress = new MessageReader(EGRESS, KIND_ANY, this, pool);
+  }
+
+  /** Has what each byte is taken for told from now on. */
+  watch(ingress: ByteTrace, egress: ByteTrace): void {
+    this.#ingress.trace = ingress;
+    this.#egress.trace = egress;
+  }
+
+  data(direction: Direction, timeNs: number, bytes: Uint8Array, start: number, end: number): void {
+    (direction === INGRESS ? this.#ingress : this.#egress).data(timeNs, bytes, start, end);
+  }
+
+  gap(direction: Direction, timeNs: number, lengthBytes: number, cause: GapCause): void {
+    (direction === INGRESS ? this.#ingress : this.#egress).gap(timeNs, lengthBytes, cause);
+  }
+
+  end(direction: Direction, _timeNs: number): void {
+    const reader = direction === INGRESS ? this.#ingress : this.#egress;
+    if (reader === this.#responses) this.#finish('closed', true);
+    else if (reader.inHead) this.#incomplete('closed');
+    reader.becomeOpaque();
+  }
+
+  close(_timeNs: number, kind: CloseKind | 'evicted'): void {
+    const reason = kind === 'orderly' ? 'closed' : kind;
+    if (this.#requests?.inHead) this.#incomplete(reason);
+    this.#finish(reason, kind === 'orderly');
+    this.#ingress.becomeOpaque();
+    this.#egress.becomeOpaque();
+  }
+
+  startLine(reader: MessageReader, parser: HeadParser): boolean {
+    const isRequest = parser.startLine.kind === KIND_REQUEST;
+    const requests = isRequest === (reader === this.#ingress) ? this.#ingress : this.#egress;
+    if (requests !== this.#requests) {
+      if (this.#proven) return false;
+      this.#learn(requests, reader);
+    }
+    if (isRequest) this.#requestStarts();
+    return true;
+  }
+
+  head(reader: MessageReader, parser: HeadParser): void {
+    if (reader === this.#requests) this.#requestHead(reader, parser);
+    else this.#responseHead(reader, parser);
+  }
+
+  message(reader: MessageReader): void {
+    if (reader === this.#requests) {
+      this.#requestEndNs = reader.lastTimeNs;
+      return;
+    }
+    const answer = this.#answer;
+    this.#answer = ANSWER_NONE;
+    if (answer === ANSWER_PAIRED) this.#complete(reader.lastTimeNs);
+    else if (answer === ANSWER_STRAY) this.#owed = false;
+  }
+
+  endHidden(reader: MessageReader): void {
+    if (reader === this.#requests) return;
+    if (this.#answer === ANSWER_PAIRED) {
+      this.#queue.shift();
+      this.#incomplete('lost');
+    } else if (this.#answer === ANSWER_STRAY) {
+      this.#owed = false;
+    }
+    this.#answer = ANSWER_NONE;
+  }
+
+  broken(reader: MessageReader, cause: Breakage, inHead: boolean): void {
+    if (reader === this.#responses) {
+      // Bytes after the last response that are none: nothing was owed, nothing is lost.
+      if (cause === 'malformed' && this.#queue.count === 0) this.#answer = ANSWER_NONE;
+      else this.#dropOutstanding(cause);
+      return;
+    }
+    if (inHead) this.#incomplete(cause);
+    if (reader !== this.#requests) return;
+    // A chunk goes on behind a request that has no response yet.
+    if (cause === 'truncated' && !inHead && this.#queue.count > 0) this.#pipelined = true;
+    this.#hideRequests(cause);
+  }
+
+  framingLost(reader: MessageReader, cause: GapCause): void {
+    if (reader !== this.#responses) {
+      if (cause === 'lost') this.#hideRequests(cause);
+      return;
+    }
+    if (cause === 'lost' || this.#queue.count > 1) {
+      this.#dropOutstanding(cause);
+      reader.rejoin();
+    } else {
+      this.#lostCause = cause;
+    }
+  }
+
+  isOver(reader: MessageReader, begins: boolean): boolean {
+    if (reader === this.#requests) return this.#queue.count === 0;
+    if (this.#answer === ANSWER_STRAY) {
+      if (this.#queue.count === 0) return false;
+      this.#owed = false;
+    } else if (this.#queue.count < 2) {
+      return false;
+    } else if (begins) {
+      this.#complete(reader.lastTimeNs);
+    } else {
+      this.#pipelined = true;
+      this.#dropOutstanding(this.#lostCause);
+    }
+    this.#answer = ANSWER_NONE;
+    return true;
+  }
+
+  #learn(requests: MessageReader, reader: MessageReader): void {
+    const relearnt = this.#requests !== undefined;
+    if (relearnt) {
+      this.#dropOutstanding('malformed');
+      this.#unsure = undefined;
+      this.#owed = false;
+      this.#pipelined = false;
+      this.#answered = false;
+      this.#orphanSince = false;
+    }
+    this.#requests = requests;
+    this.#responses = requests === this.#ingress ? this.#egress : this.#ingress;
+    if (relearnt) (reader === this.#ingress ? this.#egress : this.#ingress).rejoin();
+  }
+
+  /** A response that answers nobody knows what is over when the next request starts. */
+  #requestStarts(): void {
+    const responses = this.#responses!;
+    if (responses.state !== READER_BODY) return;
+    const lost = responses.body.kind === BODY_LOST;
+    if (this.#answer === ANSWER_STRAY) this.#owed = false;
+    else if (!lost || (this.#queue.count < 2 && !this.#pipelined)) return;
+    else this.#dropOutstanding(this.#lostCause);
+    if (!lost) return;
+    this.#answer = ANSWER_NONE;
+    responses.rejoin();
+  }
+
+  /** RFC 9112 section 6.3, rules 3 to 7 for requests. */
+  #requestHead(reader: MessageReader, parser: HeadParser): void {
+    if (parser.coding === CODING_OTHER) {
+      // Rule 4: the length cannot be known, and a server must refuse the request.
+      this.#incomplete('malformed');
+      this.#hideRequests('malformed');
+      reader.rejoin();
+      return;
+    }
+    const { method, minor } = parser.startLine;
+    const taken = this.#enqueue(reader, method, minor);
+    if (method === METHOD_CONNECT) {
+      if (taken) reader.wait();
+      else reader.rejoin();
+    } else if (parser.coding === CODING_CHUNKED) {
+      reader.startBody(BODY_CHUNKED, 0);
+    } else if (parser.contentLength !== LENGTH_NONE) {
+      reader.startBody(BODY_LENGTH, parser.contentLength);
+    } else {
+      reader.startBody(BODY_NONE, 0);
+    }
+  }
+
+  /** False: its response will not be known, and it has been counted. */
+  #enqueue(reader: MessageReader, method: number, minor: number): boolean {
+    const afterOrphan = this.#orphanSince;
+    this.#orphanSince = false;
+    if (this.#answered) {
+      this.#answered = false;
+      return false;
+    }
+    const queue = this.#queue;
+    if (this.#unsure !== undefined) {
+      if (!this.#isCleanPoint()) {
+        this.#incomplete(this.#unsure);
+        return false;
+      }
+      this.#unsure = undefined;
+    }
+    if (queue.count > 0 && reader.startTimeNs === this.#requestEndNs) this.#pipelined = true;
+    if (queue.count === 1 && queue.afterOrphan && this.#answer === ANSWER_NONE) {
+      this.#dropOutstanding('lost');
+      this.#incomplete('lost');
+      this.#owed = true;
+      return false;
+    }
+    if (queue.full) {
+      this.#incomplete('pipeline');
+      this.#unsure = 'pipeline';
+      this.#pipelined = true;
+      return false;
+    }
+    queue.push(reader.startTimeNs, method, minor, afterOrphan);
+    return true;
+  }
+
+  #isCleanPoint(): boolean {
+    const { state, uncertain } = this.#responses!;
+    const idle = state === READER_START || state === READER_JOIN || uncertain;
+    return idle && this.#queue.count === 0 && !this.#owed && !this.#pipelined;
+  }
+
+  /** RFC 9112 section 6.3, rules 1 to 5 and 8 for responses. */
+  #responseHead(reader: MessageReader, parser: HeadParser): void {
+    const { status } = parser.startLine;
+    if (status < 200 && status !== 101) {
+      this.#answer = ANSWER_INTERIM;
+      reader.startBody(BODY_NONE, 0);
+      return;
+    }
+    let method = METHOD_OTHER;
+    if (this.#queue.count > 0) {
+      this.#answer = ANSWER_PAIRED;
+      this.#status = status;
+      method = this.#queue.method;
+    } else {
+      this.#stray(reader);
+    }
+    const tunnel = method === METHOD_CONNECT && status >= 200 && status < 300;
+    if (status === 101 || tunnel) {
+      this.message(reader);
+      this.#ingress.becomeOpaque();
+      this.#egress.becomeOpaque();
+      return;
+    }
+    if (method === METHOD_CONNECT) this.#requests!.rejoin();
+    if (method === METHOD_HEAD || status === 204 || status === 304) reader.startBody(BODY_NONE, 0);
+    else if (parser.coding === CODING_CHUNKED) reader.startBody(BODY_CHUNKED, 0);
+    else if (parser.coding === CODING_OTHER) reader.startBody(BODY_UNTIL_CLOSE, 0);
+    else if (parser.contentLength !== LENGTH_NONE) reader.startBody(BODY_LENGTH, parser.contentLength);
+    else reader.startBody(BODY_UNTIL_CLOSE, 0);
+  }
+
+  #stray(reader: MessageReader): void {
+    this.#answer = ANSWER_STRAY;
+    reader.uncertain = true;
+    this.#orphanSince = true;
+    if (this.#unsure !== undefined) return;
+    this.#incomplete('orphan');
+    this.#answered = this.#proven || this.#requests!.state === READER_HEAD;
+  }
+
+  #complete(endNs: number): void {
+    const queue = this.#queue;
+    if (!this.#proven) {
+      this.#proven = true;
+      this.#requests!.expectedKind = KIND_REQUEST;
+      this.#responses!.expectedKind = KIND_RESPONSE;
+    }
+    if (queue.count > 1 && queue.timeNs(1) <= this.#responses!.startTimeNs) this.#pipelined = true;
+    const timeNs = queue.timeNs(0);
+    const method = METHODS[queue.method]!;
+    const version = queue.minor === 0 ? '1.0' : '1.1';
+    queue.shift();
+    // A status beyond the defined classes says nothing that could be counted (RFC 9110 section 15).
+    if (this.#status > MAX_STATUS) {
+      this.#incomplete('malformed');
+      return;
+    }
+    this.#sink.transaction({
+      connection: this.#connection,
+      owner: this.#connection.owner,
+      role: this.#role() as Role,
+      method,
+      status: this.#status,
+      version,
+      timeNs,
+      durationNs: Math.max(0, endNs - timeNs),
+    });
+  }
+
+  /** No response comes any more. */
+  #finish(reason: IncompleteReason, orderly: boolean): void {
+    const responses = this.#responses;
+    if (this.#answer === ANSWER_PAIRED && responses?.state === READER_BODY && orderly) {
+      if (responses.body.kind === BODY_UNTIL_CLOSE) {
+        this.#complete(responses.lastTimeNs);
+      } else if (responses.body.kind === BODY_LOST) {
+        this.#queue.shift();
+        this.#incomplete(this.#lostCause);
+      }
+    }
+    this.#answer = ANSWER_NONE;
+    for (let i = this.#queue.count; i > 0; i--) this.#incomplete(reason);
+    this.#queue.clear();
+  }
+
+  /** Rule 1. */
+  #dropOutstanding(reason: IncompleteReason): void {
+    for (let i = this.#queue.count; i > 0; i--) this.#incomplete(reason);
+    this.#queue.clear();
+    this.#answer = ANSWER_NONE;
+    this.#unsure = reason;
+  }
+
+  /** Rule 2. */
+  #hideRequests(reason: IncompleteReason): void {
+    this.#unsure = reason;
+    this.#owed = !this.#orphanSince;
+    this.#answered = false;
+  }
+
+  #role(): Role | 'unknown' {
+    if (this.#requests === undefined) return 'unknown';
+    return this.#requests === this.#ingress ? 'server' : 'client';
+  }
+
+  #incomplete(reason: IncompleteReason): void {
+    this.#sink.incomplete(this.#connection.owner, this.#role(), reason);
+  }
+}
