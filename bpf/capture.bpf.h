@@ -4,26 +4,24 @@
  * (the state of one connection) and where the bytes lie in user memory; capture() decides whether they are HTTP, keeps
  * the positions and the copy budget, and writes the events.
  *
- * Limits: of one message at most settings.capture_bytes are copied, of one chunk at most 16 KiB; an iovec is gathered
- * up to its 32nd segment. What is not copied still moves the position, so user space knows every gap.
+ * Limit: of one message at most settings.capture_bytes are copied. What is not copied still moves the position, so user
+ * space knows every gap.
  */
 #ifndef PLAINSIGHT_CAPTURE_H
 #define PLAINSIGHT_CAPTURE_H
 
-#include "filter.h"
-#include "maps.bpf.h"
+#include "emit.bpf.h"
 
-#define MAX_SEGMENTS 32
 /* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
 #define MAX_FILTER_SEGMENTS 6
-#define TAIL_BYTES 8
 
 /* One direction of a connection. */
 struct half {
 	__u64 position; /* of the next byte */
 	__u32 budget;   /* bytes that may still be copied of this message */
+	__u32 sequence; /* of a socket: the TCP sequence number that belongs to position */
 	__u8 automaton; /* of the filter, where the last chunk ended undecided */
-	__u8 reserved[3];
+	__u8 reserved[7];
 };
 
 /* One connection, or one SSL object. */
@@ -39,13 +37,6 @@ struct stream {
 	struct half half[2];
 };
 
-/* Where the bytes of a chunk lie. */
-struct user_bytes {
-	__u64 address;  /* of the bytes, or of an array of user_iovec; 0: not in user memory */
-	__u32 segments; /* 0: address is that of the bytes */
-	__u32 length;
-};
-
 /* What EVENT_OPEN says of a connection beyond its process. */
 struct endpoint {
 	__u64 tls;
@@ -56,19 +47,6 @@ static __always_inline __u64 current_id(void)
 {
 	/* 45 bits of nanoseconds (9.7 hours) and 8 of the CPU: one CPU never makes two connections in one nanosecond. */
 	return (bpf_ktime_get_ns() & ((1ULL << 45) - 1)) << 8 | (bpf_get_smp_processor_id() & 0xff);
-}
-
-static __always_inline void fill_header(struct event_header *header, __u32 size, __u16 kind, __u16 source, __u64 id)
-{
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-
-	header->size = size;
-	header->kind = kind;
-	header->source = source;
-	header->time_ns = bpf_ktime_get_ns();
-	header->pid = pid_tgid >> 32;
-	header->tid = (__u32)pid_tgid;
-	header->connection = id;
 }
 
 /* Are bytes of the current process to be looked at all? Before any state is made for it. */
@@ -131,31 +109,6 @@ static __always_inline int announce(struct stream *stream, const struct endpoint
 	return 1;
 }
 
-/*
- * A number ANDed with a mask of bits that it fits into anyway, out of the compiler's sight: it would drop the AND, or prove
- * the bound on one register and use the copy it had spilled before, which verifiers below 6.9 do not connect. They
- * do not connect the result with the original either: what a loop's exit proves of it does not multiply the states
- * of all that follows.
- */
-#define MASKED(number, mask)                                         \
-	({                                                           \
-		__u64 masked = (number);                             \
-		asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask)); \
-		masked;                                              \
-	})
-
-/*
- * The smaller of two numbers below 2^63, without a branch: the verifier follows each branch of a loop by itself, and
- * those of a loop over segments would be too many. It cannot see the bound either: MASKED() before the use.
- */
-static __always_inline __u64 smaller(__u64 a, __u64 b)
-{
-	__s64 difference = a - b;
-
-	asm volatile("" : "+r"(difference)); /* the compiler would see the minimum, and branch */
-	return b + (difference & (difference >> 63));
-}
-
 /* The automaton over the first bytes, gathered across segments. Whether they begin a TLS record goes into *tls. */
 static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automaton, int *tls)
 {
@@ -182,120 +135,6 @@ static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automat
 		return FILTER_REFUSED;
 	*tls = is_tls_record(head, filled);
 	return filter_run(automaton, head, filled);
-}
-
-static __always_inline void fill_data(struct data_event *event, struct stream *stream, int direction, __u16 source,
-				      __u64 position, __u32 length, __u32 captured, __u8 tail)
-{
-	fill_header(&event->header, sizeof(*event) + captured + tail, EVENT_DATA, source, stream->id);
-	event->position = position;
-	event->length = length;
-	event->captured = captured;
-	event->direction = direction;
-	event->tail = tail;
-	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
-	if (captured + tail)
-		count_by(COUNTER_CAPTURED_BYTES, captured + tail);
-}
-
-/*
- * A record with room for `room` bytes of one buffer. A record holds fewer than `room` bytes, a power of two. Records have fixed sizes because bpf_ringbuf_reserve takes a
- * constant; a scratch buffer per CPU would be cheaper in space, but an uprobe can be preempted between filling and
- * sending it, and the next process on the CPU would send this one's bytes.
- */
-#define EMIT_BUFFER(room)                                                                           \
-	do {                                                                                        \
-		struct {                                                                            \
-			struct data_event event;                                                    \
-			__u8 bytes[(room) + TAIL_BYTES];                                            \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                       \
-		__u64 n = MASKED(smaller(wanted, (room) - 1), (room) - 1);                          \
-		__u8 kept = 0;                                                                      \
-                                                                                                    \
-		if (!record) {                                                                      \
-			count(COUNTER_LOST_RING);                                                   \
-			return;                                                                     \
-		}                                                                                   \
-		if (n && bpf_probe_read_user(record->bytes, n, (void *)bytes->address)) {           \
-			count(COUNTER_LOST_READ);                                                   \
-			n = 0;                                                                      \
-		}                                                                                   \
-		if (tail && !bpf_probe_read_user(record->bytes + MASKED(n, (room) - 1), TAIL_BYTES, \
-						 (void *)(bytes->address + length - TAIL_BYTES)))   \
-			kept = TAIL_BYTES;                                                          \
-		fill_data(&record->event, stream, direction, source, position, length, n, kept);    \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                       \
-	} while (0)
-
-/*
- * The same for an iovec. The verifier cannot see that filled + n stays inside of `room` when both vary, so the record
- * has twice the room and each is bounded by itself.
- */
-#define EMIT_SEGMENTS(room)                                                                                            \
-	do {                                                                                                           \
-		struct {                                                                                               \
-			struct data_event event;                                                                       \
-			__u8 bytes[2 * (room)];                                                                        \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                          \
-		__u64 most = smaller(wanted, (room) - 1), filled = 0, segments = MASKED(bytes->segments, 63);          \
-		long error = 0;                                                                                        \
-                                                                                                                       \
-		if (!record) {                                                                                         \
-			count(COUNTER_LOST_RING);                                                                      \
-			return;                                                                                        \
-		}                                                                                                      \
-		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                             \
-			struct user_iovec iov = {};                                                                    \
-			__u64 n;                                                                                       \
-                                                                                                                       \
-			if (i >= segments)                                                                             \
-				break;                                                                                 \
-			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));   \
-			n = MASKED(smaller(iov.length, most - filled), (room) - 1);                                    \
-			error |= bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), n, (void *)iov.base); \
-			filled = MASKED(filled + n, (room) - 1);                                                       \
-		}                                                                                                      \
-		if (error) {                                                                                           \
-			count(COUNTER_LOST_READ);                                                                      \
-			filled = 0;                                                                                    \
-		}                                                                                                      \
-		fill_data(&record->event, stream, direction, source, position, length, filled, 0);                     \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                          \
-	} while (0)
-
-static __always_inline void emit_data(struct stream *stream, int direction, __u16 source, __u64 position,
-				      const struct user_bytes *bytes, __u32 wanted)
-{
-	__u32 length = bytes->length;
-	int tail = 0;
-
-	if (bytes->segments) {
-		if (wanted < 256)
-			EMIT_SEGMENTS(256);
-		else if (wanted < 1024)
-			EMIT_SEGMENTS(1024);
-		else if (wanted < 4096)
-			EMIT_SEGMENTS(4096);
-		else
-			EMIT_SEGMENTS(16384);
-		return;
-	}
-	if (bytes->address && length > wanted + TAIL_BYTES) {
-		__u8 last = 0;
-
-		if (!bpf_probe_read_user(&last, 1, (void *)(bytes->address + length - 1)))
-			tail = may_end_message(last);
-	}
-	if (!wanted)
-		EMIT_BUFFER(8);
-	else if (wanted < 256)
-		EMIT_BUFFER(256);
-	else if (wanted < 1024)
-		EMIT_BUFFER(1024);
-	else if (wanted < 4096)
-		EMIT_BUFFER(4096);
-	else
-		EMIT_BUFFER(16384);
 }
 
 /*
@@ -357,14 +196,19 @@ static __always_inline void capture(struct stream *stream, int direction, __u16 
 	if (!stream->announced && !announce(stream, endpoint, source))
 		return;
 	if (bytes->address) {
-		/* The first bytes of what may become a start line are few; they need no budget. */
-		__u32 budget = stream->http ? half->budget : FILTER_BYTES;
+		/*
+		 * The first bytes of what may become a start line, and chunks as short as a terminator, are few: they
+		 * need no budget.
+		 */
+		__u32 free = stream->http ? TAIL_BYTES : FILTER_BYTES;
+		__u32 budget = stream->http && half->budget > free ? half->budget : free;
 
-		wanted = bytes->length < budget ? bytes->length : budget;
+		wanted = bytes->length <= budget ? bytes->length : stream->http ? half->budget : free;
 		if (stream->http)
-			half->budget = budget - wanted;
+			half->budget -= wanted < half->budget ? wanted : half->budget;
 	}
-	emit_data(stream, direction, source, position, bytes, wanted);
+	emit_data(stream->id, position, bytes->address, bytes->length | (__u64)bytes->segments << 32,
+		  wanted | (__u64)source << 32 | (__u64)direction << 48);
 }
 
 /* Where the chunk begins; the direction goes on behind it, whether the chunk is copied or not. */

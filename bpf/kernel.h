@@ -27,6 +27,7 @@ struct sock_common {
 	__u16 skc_dport; /* network order */
 	__u16 skc_num;   /* host order */
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	struct in6_address skc_v6_daddr;
 	struct in6_address skc_v6_rcv_saddr;
 } RELOCATED;
@@ -35,6 +36,11 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
+} RELOCATED;
+
+struct tcp_sock {
+	__u32 copied_seq; /* of the next byte that the process reads */
+	__u32 write_seq;  /* behind the last byte that it has written */
 } RELOCATED;
 
 struct socket {

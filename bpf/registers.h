@@ -19,8 +19,9 @@ struct pt_regs {
 #define CALL_ARGUMENT_2(r) ((r)->si)
 #define CALL_ARGUMENT_3(r) ((r)->dx)
 #define CALL_ARGUMENT_4(r) ((r)->cx)
-#define CALL_RESULT(r) ((r)->ax)
 #define STACK_POINTER(r) ((r)->sp)
+/* What a call pushes, and a return has popped. */
+#define RETURN_ADDRESS_BYTES 8
 
 /* System call arguments survive in pt_regs until the exit; only the fourth differs from a function call. */
 #define SYSCALL_NUMBER(r) ((r)->orig_ax)
@@ -57,8 +58,8 @@ struct pt_regs {
 #define CALL_ARGUMENT_2(r) ((r)->regs[1])
 #define CALL_ARGUMENT_3(r) ((r)->regs[2])
 #define CALL_ARGUMENT_4(r) ((r)->regs[3])
-#define CALL_RESULT(r) ((r)->regs[0])
 #define STACK_POINTER(r) ((r)->sp)
+#define RETURN_ADDRESS_BYTES 0
 
 #define SYSCALL_NUMBER(r) ((__u64)(__u32)(r)->syscallno)
 /* The result overwrites x0; the first argument is kept beside it. */
@@ -85,6 +86,48 @@ enum {
 #else
 #error "bpf/ knows x86-64 and arm64"
 #endif
+
+/*
+ * A register by the number that instructions encode it with. A probe's context can only be read at fixed offsets, so
+ * each case is a load of its own; written in C, the compiler would make one load of many addresses.
+ */
+#if defined(__TARGET_ARCH_x86)
+#define REGISTER_NAMES(X) \
+	X(0, ax)          \
+	X(1, cx)          \
+	X(2, dx)          \
+	X(3, bx)          \
+	X(5, bp) X(6, si) X(7, di) X(8, r8) X(9, r9) X(10, r10) X(11, r11) X(12, r12) X(13, r13) X(14, r14) X(15, r15)
+#else
+#define REGISTER_NAMES(X) \
+	X(0, regs[0])     \
+	X(1, regs[1])     \
+	X(2, regs[2])     \
+	X(3, regs[3])     \
+	X(4, regs[4])     \
+	X(5, regs[5])     \
+	X(6, regs[6])     \
+	X(7, regs[7])     \
+	X(8, regs[8])     \
+	X(9, regs[9]) X(10, regs[10]) X(11, regs[11]) X(12, regs[12]) X(13, regs[13]) X(14, regs[14]) X(15, regs[15])
+#endif
+
+static __always_inline __u64 register_value(const struct pt_regs *regs, __u32 number)
+{
+	__u64 value = 0;
+
+#define REGISTER_CASE(n, name)                                                            \
+	case n:                                                                           \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                     \
+			     : "=r"(value)                                                \
+			     : "r"(regs), "i"(__builtin_offsetof(struct pt_regs, name))); \
+		break;
+	switch (number) {
+		REGISTER_NAMES(REGISTER_CASE)
+	}
+#undef REGISTER_CASE
+	return value;
+}
 
 /* Does this system call receive bytes from a file descriptor? */
 static __always_inline int receives(__u64 number)

@@ -16,16 +16,19 @@ static __always_inline int is_tcp(const struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == PROTO_TCP;
 }
 
-/* The user's registers of the running system call. 0: none, or not a 64-bit program's. */
-static __always_inline int read_registers(struct pt_regs *regs)
+/*
+ * The user's registers of the running system call; NULL where they are not a 64-bit program's. Read in place: a copy
+ * would take a third of the stack.
+ */
+static __always_inline const struct pt_regs *current_registers(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	const struct pt_regs *regs;
 
 	if (BPF_CORE_READ(task, flags) & KTHREAD)
-		return 0;
-	if (bpf_probe_read_kernel(regs, sizeof(*regs), (void *)bpf_task_pt_regs(task)))
-		return 0;
-	return !IS_COMPAT(regs);
+		return NULL;
+	regs = (const void *)bpf_task_pt_regs(task);
+	return IS_COMPAT(regs) ? NULL : regs;
 }
 
 /* Where the bytes lie that this system call moved. address stays 0 where they are not the caller's memory. */
@@ -58,6 +61,29 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 	} else if (bytes->segments > MAX_SEGMENTS) {
 		bytes->segments = MAX_SEGMENTS;
 	}
+}
+
+/*
+ * Where a chunk of `moved` bytes begins. TCP's own count tells, not ours: an operation that no program saw (io_uring,
+ * splice, a program that the kernel skipped because it ran already on that CPU) then shows as a gap. Two threads that
+ * write at once can see each other's bytes counted; what then would go backwards is put behind what was before.
+ */
+static __always_inline __u64 advance_socket(struct stream *stream, int direction, __u32 moved, const struct sock *sk)
+{
+	struct half *half = &stream->half[direction & 1];
+	const struct tcp_sock *tcp = (const void *)sk;
+	__u32 end = direction == INGRESS ? BPF_CORE_READ(tcp, copied_seq) : BPF_CORE_READ(tcp, write_seq);
+	__u32 hidden = end - half->sequence - moved;
+	__u64 position = half->position;
+
+	/* The peer's FIN takes a number too, once it is read. */
+	if (hidden == 1 && direction == INGRESS && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		hidden = 0;
+	if (position && hidden < 1U << 31)
+		position += hidden;
+	half->sequence = end;
+	half->position = position + moved;
+	return position;
 }
 
 /* Is this socket operation made by a TLS call of this thread? Its plaintext (kernel TLS) is counted there. */
@@ -99,7 +125,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	}
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
-	position = advance(stream, direction, moved);
+	position = advance_socket(stream, direction, moved, sk);
 	verdict = judge(stream, direction, &bytes, settings);
 	if (verdict.tls)
 		report_tls();

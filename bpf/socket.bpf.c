@@ -17,13 +17,16 @@ struct {
 static __always_inline int on_io(struct sock *sk, int moved, int flags, int direction)
 {
 	const struct settings *settings = get_settings();
-	struct pt_regs regs;
+	const struct pt_regs *regs;
 	struct stream *stream;
 
 	if (!sk || !settings || moved < 0 || flags & PEEK_FLAG ||
 	    !is_traced(settings, bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	if (!is_tcp(sk) || !read_registers(&regs))
+	if (!is_tcp(sk))
+		return 0;
+	regs = current_registers();
+	if (!regs)
 		return 0;
 	stream = bpf_sk_storage_get(&sockets, sk, 0, moved ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (!stream) {
@@ -31,7 +34,7 @@ static __always_inline int on_io(struct sock *sk, int moved, int flags, int dire
 			count(COUNTER_LOST_MAP_FULL);
 		return 0;
 	}
-	on_socket_io(stream, sk, direction, moved, &regs, settings, SOURCE_SOCKET);
+	on_socket_io(stream, sk, direction, moved, regs, settings, SOURCE_SOCKET);
 	return 0;
 }
 

@@ -55,12 +55,11 @@ static __always_inline struct stream *find_stream(const struct sock *sk, int cre
 SEC("tp_btf/sys_exit")
 int syscall_exit(__u64 *ctx)
 {
-	const struct pt_regs *kernel_regs = (void *)ctx[0];
-	__u64 number = SYSCALL_NUMBER(kernel_regs);
+	const struct pt_regs *regs = (void *)ctx[0];
+	__u64 number = SYSCALL_NUMBER(regs);
 	__s64 result = ctx[1];
 	const struct settings *settings;
 	const struct sock *sk;
-	struct pt_regs regs;
 	struct stream *stream;
 	__u64 flags = 0;
 
@@ -70,20 +69,20 @@ int syscall_exit(__u64 *ctx)
 	settings = get_settings();
 	if (!settings || !is_traced(settings, bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	if (bpf_probe_read_kernel(&regs, sizeof(regs), kernel_regs) || IS_COMPAT(&regs))
+	if (IS_COMPAT(regs))
 		return 0;
 	if (number == SYSCALL_RECVFROM)
-		flags = SYSCALL_ARGUMENT_4(&regs);
+		flags = SYSCALL_ARGUMENT_4(regs);
 	else if (number == SYSCALL_RECVMSG)
-		flags = SYSCALL_ARGUMENT_3(&regs);
+		flags = SYSCALL_ARGUMENT_3(regs);
 	if (flags & PEEK_FLAG)
 		return 0;
-	sk = find_socket(SYSCALL_ARGUMENT_1(&regs));
+	sk = find_socket(SYSCALL_ARGUMENT_1(regs));
 	if (!sk || !is_tcp(sk))
 		return 0;
 	stream = find_stream(sk, result != 0);
 	if (stream)
-		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, &regs, settings, SOURCE_SYSCALL);
+		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, regs, settings, SOURCE_SYSCALL);
 	return 0;
 }
 

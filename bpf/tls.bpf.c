@@ -59,8 +59,10 @@ static __always_inline void mark_process(__u32 pid)
 		bpf_map_update_elem(&tls_processes, &pid, &one, BPF_ANY);
 }
 
-static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
+static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u64 pid_tgid)
 {
+	__u64 stack_pointer = entry_stack_pointer(regs, cookie);
+	__u32 count_register = COOKIE_REGISTER(cookie);
 	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
 	struct tls_call *call;
 	__u32 depth;
@@ -79,7 +81,7 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
 	depth = calls->depth;
 	/* Stacks grow down: a call that still runs was entered at a higher stack pointer than this one. */
 	for (__u32 i = TLS_CALL_DEPTH; i > 0; i--)
-		if (depth == i && calls->calls[i - 1].stack_pointer <= STACK_POINTER(regs))
+		if (depth == i && calls->calls[i - 1].stack_pointer <= stack_pointer)
 			depth = i - 1;
 	if (depth >= TLS_CALL_DEPTH) {
 		count(COUNTER_UNPAIRED_RETURN);
@@ -88,8 +90,8 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 pid_tgid)
 	call = &calls->calls[MASKED(depth, TLS_CALL_DEPTH - 1)];
 	call->ssl = CALL_ARGUMENT_1(regs);
 	call->buffer = CALL_ARGUMENT_2(regs);
-	call->count_pointer = CALL_ARGUMENT_4(regs);
-	call->stack_pointer = STACK_POINTER(regs);
+	call->count_pointer = count_register ? register_value(regs, count_register) : CALL_ARGUMENT_4(regs);
+	call->stack_pointer = stack_pointer;
 	calls->depth = depth + 1;
 }
 
@@ -103,7 +105,7 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 	if (!settings || !is_traced(settings, pid_tgid >> 32))
 		return 0;
 	if (operation == TLS_READ || operation == TLS_WRITE) {
-		enter_call(regs, pid_tgid);
+		enter_call(regs, cookie, pid_tgid);
 		return 0;
 	}
 	stream = find_stream(CALL_ARGUMENT_1(regs), pid_tgid >> 32);
@@ -124,10 +126,9 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	const struct settings *settings = get_settings();
-	/* Behind a return the stack pointer is one slot above its value at the entry (on arm64 it is the same). */
-	__u64 limit = STACK_POINTER(regs) - (cookie & COOKIE_URETPROBE ? 8 : 0);
+	__u64 stack_pointer = entry_stack_pointer(regs, cookie);
 	int direction = (cookie & COOKIE_OPERATION) == TLS_WRITE ? EGRESS : INGRESS;
-	int result = (int)CALL_RESULT(regs);
+	int result = (int)register_value(regs, COOKIE_REGISTER(cookie));
 	struct user_bytes bytes = {};
 	struct endpoint endpoint = {};
 	struct tls_calls *calls;
@@ -142,7 +143,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
 	depth = calls ? calls->depth : 0;
 	for (__u32 i = TLS_CALL_DEPTH; calls && i > 0; i--)
-		if (depth == i && calls->calls[i - 1].stack_pointer < limit)
+		if (depth == i && calls->calls[i - 1].stack_pointer < stack_pointer)
 			depth = i - 1;
 	if (!calls || depth < 1 || depth > TLS_CALL_DEPTH) {
 		/* Attached between this call's entry and its return, or the entry found the stack full. */
@@ -150,6 +151,12 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		return 0;
 	}
 	call = calls->calls[MASKED(depth - 1, TLS_CALL_DEPTH - 1)];
+	if (call.stack_pointer != stack_pointer) {
+		/* The call that returns was not seen to begin; the one on top of the stack still runs. */
+		calls->depth = depth;
+		count(COUNTER_UNPAIRED_RETURN);
+		return 0;
+	}
 	calls->depth = depth - 1;
 
 	if (cookie & COOKIE_EX) {

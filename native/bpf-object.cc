@@ -229,6 +229,7 @@ void BpfObject::define(Napi::Env env)
 			    {InstanceMethod<&BpfObject::map>("map", napi_default_method),
 			     InstanceMethod<&BpfObject::attach>("attach", napi_default_method),
 			     InstanceMethod<&BpfObject::attach_uprobes>("attachUprobes", napi_default_method),
+			     InstanceMethod<&BpfObject::misses>("misses", napi_default_method),
 			     InstanceMethod<&BpfObject::close>("close", napi_default_method)}));
 }
 
@@ -293,6 +294,22 @@ bpf_program *BpfObject::loaded_program(Napi::Env env, const std::string &name) c
 		throw make_error(env, "USAGE", ENOENT, "BPF program " + name + " was not loaded",
 				 "take it out of skipPrograms");
 	return program;
+}
+
+Napi::Value BpfObject::misses(const Napi::CallbackInfo &info)
+{
+	uint64_t misses = 0;
+	bpf_program *program;
+	bpf_object__for_each_program(program, opened(info.Env()).get())
+	{
+		bpf_prog_info description = {};
+		uint32_t size = sizeof(description);
+		// Below 5.12 the kernel leaves the field alone.
+		if (bpf_program__fd(program) >= 0 &&
+		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &description, &size) == 0)
+			misses += description.recursion_misses;
+	}
+	return Napi::Number::New(info.Env(), static_cast<double>(misses));
 }
 
 Napi::Value BpfObject::linked(Napi::Env env, std::shared_ptr<Attachment> attachment)

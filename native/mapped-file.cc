@@ -64,7 +64,9 @@ UniqueFd open_regular(Napi::Env env, const std::string &path, struct stat &statu
 
 int Mapping::map(int fd, size_t length)
 {
-	void *start = mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd, 0);
+	// Shared: into private mappings of a file, executable or not, uprobes write their breakpoints (valid_vma() of
+	// kernel/events/uprobes.c at v6.12), and code that somebody probes already would not read as what it is.
+	void *start = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
 	if (start == MAP_FAILED)
 		return -errno;
 	int guard = guard_add(start, length);

@@ -77,7 +77,10 @@ class Agent implements AgentHandle {
     this.#discovery = new Discovery({
       proc,
       mapFile: (path) => addon.mapFile(path),
-      plan: planProbes,
+      plan: (view, fn, signature) => {
+        const attachCookie = this.#programs.isEnabled('attach_cookie');
+        return planProbes(view, fn, signature, { returnProbe: config.returnProbe, attachCookie });
+      },
       attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
       log,
     });
@@ -223,6 +226,7 @@ class Agent implements AgentHandle {
     const counters = this.#programs.counters();
     return {
       ring: counters[COUNTER.LOST_RING]!,
+      missed: this.#programs.misses(),
       map_full: counters[COUNTER.LOST_MAP_FULL]!,
       truncated: counters[COUNTER.LOST_READ]!,
       queue: this.#streams.stats.evicted,

@@ -142,6 +142,12 @@ export const OPTIONS = {
     help: 'whether TLS libraries are probed',
     fallback: 'auto',
   }),
+  returnProbe: option({
+    flag: 'return-probe',
+    ...oneOf('auto', 'sites', 'uretprobe'),
+    help: 'how the return of a TLS function is seen: at its exits where that is complete, only there, or by uretprobe',
+    fallback: 'auto',
+  }),
   ringSizeBytes: option({
     flag: 'ring-size',
     placeholder: 'BYTES',

@@ -53,6 +53,11 @@ export interface BpfObject {
    * one file, all of them or none. 1..65536 sites; the path must be absolute.
    */
   attachUprobes(program: string, path: string, sites: UprobeSites, options: { returnProbe: boolean }): Link;
+  /**
+   * Runs of its programs that the kernel skipped since the load: a program does not run on a CPU where it runs already,
+   * which preemption or an interrupt can bring about. Always 0 below 5.12.
+   */
+  misses(): number;
   /** Destroys the object and closes the links made from it. */
   close(): void;
 }

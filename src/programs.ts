@@ -240,6 +240,13 @@ export class Programs {
     return sums;
   }
 
+  /** Hits that ran no program: their bytes are gaps. */
+  misses(): number {
+    let misses = 0;
+    for (const object of this.#objects.values()) misses += object.misses();
+    return misses;
+  }
+
   /** Forgets what the kernel keeps of an SSL object that is gone. */
   deleteTlsStream(pid: number, ssl: number): void {
     const key = new DataView(new ArrayBuffer(16));

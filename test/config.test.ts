@@ -27,6 +27,7 @@ describe('defaults', () => {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       socketSource: 'auto',
       tls: 'auto',
+      returnProbe: 'auto',
       ringSizeBytes: 16 * 1024 * 1024,
       captureBytes: 8192,
       maxSeries: 10_000,

@@ -7,7 +7,7 @@ import { compareKeys, type Family, type Labels, labelValue, OVERFLOW, tupleKey }
 import type { WorkloadFamily } from './series.ts';
 
 /** Where bytes or events get lost against our will. */
-export const LOSS_STAGES = ['ring', 'map_full', 'truncated', 'queue'] as const;
+export const LOSS_STAGES = ['missed', 'ring', 'map_full', 'truncated', 'queue'] as const;
 export type LossStage = (typeof LOSS_STAGES)[number];
 
 export interface FeatureState {

@@ -170,7 +170,7 @@ describe("the agent's own numbers", () => {
 
   test('say 0 for every stage that lost nothing', async () => {
     const { body } = await sampleMetrics({ ...sampleSelf, lost: () => ({}) }).render(false);
-    for (const stage of ['ring', 'map_full', 'truncated', 'queue']) {
+    for (const stage of ['missed', 'ring', 'map_full', 'truncated', 'queue']) {
       assert.equal(sampleOf(body, `plainsight_events_lost_total{stage="${stage}"}`), '0');
     }
   });

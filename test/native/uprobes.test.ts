@@ -1,10 +1,11 @@
 /** Uprobes by both methods: cookies, return probes, all sites or none. */
 
 import assert from 'node:assert/strict';
-import { symlinkSync } from 'node:fs';
+import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PlainsightError } from '../../src/errors.ts';
+import { native } from '../../src/native.ts';
 import { compileTarget, ENTRY, folder, METHODS, needsBpf, openFixture, RETURN, readU64, sites } from './fixture.ts';
 
 for (const uprobeMethod of METHODS) {
@@ -38,6 +39,17 @@ for (const uprobeMethod of METHODS) {
     target.call('twice', [21]);
     assert.equal(readU64(object.map('fx_returns'), 5), 143n);
     assert.equal(readU64(object.map('fx_returns'), 6), 42n);
+  });
+
+  test(`${uprobeMethod}: a mapped file reads without the breakpoints that are in it`, needsBpf, (context) => {
+    const target = compileTarget();
+    const object = openFixture({ uprobeMethod });
+    context.after(() => object.close());
+    const pristine = readFileSync(target.path);
+    object.attachUprobes('fx_on_call', target.path, sites([target.add, 1n]), ENTRY);
+    const mapped = native().mapFile(target.path);
+    context.after(() => mapped.close());
+    assert.ok(pristine.equals(mapped.bytes));
   });
 
   test(`${uprobeMethod}: a path through /proc/PID/root and a link reach the file`, needsBpf, (context) => {

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * From a chunk in user memory to a record of the ring buffer: emit_data(), and the arithmetic that verifiers can follow.
+ * Of one chunk at most 16 KiB are copied; an iovec is gathered up to its 32nd segment.
+ */
+#ifndef PLAINSIGHT_EMIT_H
+#define PLAINSIGHT_EMIT_H
+
+#include "filter.h"
+#include "maps.bpf.h"
+
+#define MAX_SEGMENTS 32
+#define TAIL_BYTES 8
+
+/* Where the bytes of a chunk lie. */
+struct user_bytes {
+	__u64 address;  /* of the bytes, or of an array of user_iovec; 0: not in user memory */
+	__u32 segments; /* 0: address is that of the bytes */
+	__u32 length;
+};
+
+/*
+ * A number ANDed with a mask of bits that it fits into anyway, out of the compiler's sight: it would drop the AND, or prove
+ * the bound on one register and use the copy it had spilled before, which verifiers below 6.9 do not connect. They
+ * do not connect the result with the original either: what a loop's exit proves of it does not multiply the states
+ * of all that follows.
+ */
+#define MASKED(number, mask)                                         \
+	({                                                           \
+		__u64 masked = (number);                             \
+		asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask)); \
+		masked;                                              \
+	})
+
+/*
+ * The smaller of two numbers below 2^63, without a branch: the verifier follows each branch of a loop by itself, and
+ * those of a loop over segments would be too many. It cannot see the bound either: MASKED() before the use.
+ */
+static __always_inline __u64 smaller(__u64 a, __u64 b)
+{
+	__s64 difference = a - b, sign = difference >> 63;
+
+	asm volatile("" : "+r"(sign)); /* the compiler would see the minimum, and branch */
+	return b + (difference & sign);
+}
+
+/* All bits for a number of 1..2^63, none for 0; without a branch too. */
+static __always_inline __u64 all_if(__u64 number)
+{
+	__s64 sign = -(__s64)number >> 63;
+
+	asm volatile("" : "+r"(sign));
+	return sign;
+}
+
+static __always_inline void fill_header(struct event_header *header, __u32 size, __u16 kind, __u16 source, __u64 id)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	header->size = size;
+	header->kind = kind;
+	header->source = source;
+	header->time_ns = bpf_ktime_get_ns();
+	header->pid = pid_tgid >> 32;
+	header->tid = (__u32)pid_tgid;
+	header->connection = id;
+}
+
+/* What emit_data() is told of a chunk. */
+struct chunk {
+	__u64 id;
+	__u64 position;
+	struct user_bytes bytes;
+	__u32 wanted;
+	__u16 source;
+	__u8 direction;
+	__u8 reserved;
+};
+
+static __always_inline void fill_data(struct data_event *event, const struct chunk *chunk, __u32 captured, __u8 tail)
+{
+	fill_header(&event->header, sizeof(*event) + captured + tail, EVENT_DATA, chunk->source, chunk->id);
+	event->position = chunk->position;
+	event->length = chunk->bytes.length;
+	event->captured = captured;
+	event->direction = chunk->direction;
+	event->tail = tail;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	if (captured + tail)
+		count_by(COUNTER_CAPTURED_BYTES, captured + tail);
+}
+
+/*
+ * A record with room for `room` bytes of one buffer. A record holds fewer than `room` bytes, a power of two. Records have fixed sizes because bpf_ringbuf_reserve takes a
+ * constant; a scratch buffer per CPU would be cheaper in space, but an uprobe can be preempted between filling and
+ * sending it, and the next process on the CPU would send this one's bytes.
+ */
+#define EMIT_BUFFER(room)                                                                    \
+	do {                                                                                 \
+		struct {                                                                     \
+			struct data_event event;                                             \
+			__u8 bytes[(room) + 2 * TAIL_BYTES];                                 \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                \
+		__u64 n = MASKED(smaller(wanted, (room) - 1), (room) - 1), kept;             \
+                                                                                             \
+		if (!record) {                                                               \
+			count(COUNTER_LOST_RING);                                            \
+			return;                                                              \
+		}                                                                            \
+		if (n && bpf_probe_read_user(record->bytes, n, (void *)bytes->address)) {    \
+			count(COUNTER_LOST_READ);                                            \
+			n = 0;                                                               \
+		}                                                                            \
+		kept = tail ? MASKED(smaller(TAIL_BYTES, length - n), 15) : 0;               \
+		if (kept && bpf_probe_read_user(record->bytes + MASKED(n, (room) - 1), kept, \
+						(void *)(bytes->address + length - kept)))   \
+			kept = 0;                                                            \
+		fill_data(&record->event, chunk, n, kept);                                   \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                \
+	} while (0)
+
+/*
+ * The same for an iovec. The verifier cannot see that filled + n stays inside of `room` when both vary, so the record
+ * has twice the room and each is bounded by itself.
+ */
+#define EMIT_SEGMENTS(room)                                                                                            \
+	do {                                                                                                           \
+		struct {                                                                                               \
+			struct data_event event;                                                                       \
+			__u8 bytes[2 * (room) + 2 * TAIL_BYTES];                                                       \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                          \
+		__u64 most = smaller(wanted, (room) - 1), filled = 0;                                                  \
+		long error = 0;                                                                                        \
+                                                                                                                       \
+		if (!record) {                                                                                         \
+			count(COUNTER_LOST_RING);                                                                      \
+			return;                                                                                        \
+		}                                                                                                      \
+		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                             \
+			struct user_iovec iov = {};                                                                    \
+			__u64 n;                                                                                       \
+                                                                                                                       \
+			if (i >= segments)                                                                             \
+				break;                                                                                 \
+			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));   \
+			n = MASKED(smaller(iov.length, most - filled), (room) - 1);                                    \
+			error |= bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), n, (void *)iov.base); \
+			filled = MASKED(filled + n, (room) - 1);                                                       \
+		}                                                                                                      \
+		if (error) {                                                                                           \
+			count(COUNTER_LOST_READ);                                                                      \
+			filled = 0;                                                                                    \
+		}                                                                                                      \
+		left = smaller(kept, length - filled);                                                                 \
+		last += kept - left;                                                                                   \
+		kept = MASKED(left, 15);                                                                               \
+		if (bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), kept, (void *)last))               \
+			kept = 0;                                                                                      \
+		fill_data(&record->event, chunk, filled, kept);                                                        \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                          \
+	} while (0)
+
+static __always_inline void emit_segments(const struct chunk *chunk)
+{
+	const struct user_bytes *bytes = &chunk->bytes;
+	__u32 wanted = chunk->wanted;
+	__u64 segments = MASKED(bytes->segments, 63), left = bytes->length, last = 0, kept = 0;
+	__u32 length = bytes->length;
+
+	/* The end of the last segment that is not empty, as far as it may be a tail. */
+	for (__u32 i = 0; i < MAX_SEGMENTS; i++) {
+		struct user_iovec iov = {};
+		__u64 here, n;
+
+		if (i >= segments)
+			break;
+		bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));
+		here = smaller(iov.length, left);
+		left -= here;
+		n = smaller(here, TAIL_BYTES);
+		last = ((iov.base + here - n) & all_if(n)) | (last & ~all_if(n));
+		kept = n | (kept & ~all_if(n));
+	}
+	/* Nothing where the segments end before the chunk does. */
+	kept &= ~all_if(left);
+	if (wanted < 256)
+		EMIT_SEGMENTS(256);
+	else if (wanted < 512)
+		EMIT_SEGMENTS(512);
+	else if (wanted < 1024)
+		EMIT_SEGMENTS(1024);
+	else if (wanted < 4096)
+		EMIT_SEGMENTS(4096);
+	else
+		EMIT_SEGMENTS(16384);
+}
+
+static __always_inline void emit_buffer(const struct chunk *chunk)
+{
+	const struct user_bytes *bytes = &chunk->bytes;
+	__u32 length = bytes->length, wanted = chunk->wanted;
+	int tail = 0;
+
+	if (bytes->address && length > wanted) {
+		__u8 last = 0;
+
+		if (!bpf_probe_read_user(&last, 1, (void *)(bytes->address + length - 1)))
+			tail = may_end_message(last);
+	}
+	if (!wanted)
+		EMIT_BUFFER(8);
+	else if (wanted < 128)
+		EMIT_BUFFER(128);
+	else if (wanted < 256)
+		EMIT_BUFFER(256);
+	else if (wanted < 512)
+		EMIT_BUFFER(512);
+	else if (wanted < 1024)
+		EMIT_BUFFER(1024);
+	else if (wanted < 4096)
+		EMIT_BUFFER(4096);
+	else
+		EMIT_BUFFER(16384);
+}
+
+/*
+ * Not inlined, and global, with numbers for arguments: so the verifier looks at it once, for any numbers, and not once
+ * for each way that leads here. `shape` is the length and above it the segments; `how` is wanted, source << 32 and
+ * direction << 48.
+ */
+__noinline int emit_data(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	struct chunk chunk = {
+		.id = id,
+		.position = position,
+		.bytes = {.address = address, .segments = shape >> 32, .length = (__u32)shape},
+		.wanted = (__u32)how,
+		.source = how >> 32,
+		.direction = how >> 48,
+	};
+
+	if (chunk.bytes.segments)
+		emit_segments(&chunk);
+	else
+		emit_buffer(&chunk);
+	return 0;
+}
+
+#endif
