@@ -32,6 +32,7 @@ interface Suite {
 
 const CHECKS: readonly Command[] = [
   { title: 'generated files', command: [process.execPath, 'build/tools/abi/generate.js'] },
+  { title: 'list of files', command: [process.execPath, 'build/tools/architecture.js'] },
   { title: 'format and lint (TypeScript)', command: [BIOME, 'check', '--error-on-warnings', '.'] },
   { title: 'format (C and C++)', command: [process.execPath, 'tools/check-format.js'] },
 ];
@@ -43,7 +44,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
 };
 
 /** Folders of test/ with commands of their own. */
-const ELSEWHERE = ['vm'];
+const ELSEWHERE = ['vm', 'go'];
 
 /** Bits of CapEff (include/uapi/linux/capability.h). */
 const CAP_SYS_ADMIN = 1n << 21n;

@@ -1,0 +1,3 @@
+module plainsight.test/offsets
+
+go 1.19
