@@ -11,6 +11,9 @@ export function fanOut(sinks: readonly TransactionSink[]): TransactionSink {
     incomplete(owner, role, reason) {
       for (const sink of sinks) sink.incomplete(owner, role, reason);
     },
+    stream(stream) {
+      for (const sink of sinks) sink.stream?.(stream);
+    },
   };
 }
 

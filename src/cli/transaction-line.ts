@@ -1,10 +1,10 @@
 /** A finished transaction as a line: the JSON object of `tail --json` and `replay --transactions`, and the text of `tail`. */
 
 import { escapeText } from '../log.ts';
-import type { Transaction } from '../stream/contract.ts';
+import { type Transaction, UNKNOWN_STATUS } from '../stream/contract.ts';
 
-/** What a peer is called that is not proven. */
-const UNKNOWN_PEER = 'unknown';
+/** What a peer is called that is not proven, and a status that was not seen. */
+const UNKNOWN = 'unknown';
 
 /** `time`: ns; written as an integer, because Unix time in ns is beyond what a double holds. */
 export function transactionJson(transaction: Transaction, time: bigint): string {
@@ -20,10 +20,10 @@ export function transactionJson(transaction: Transaction, time: bigint): string 
     role,
     scheme: connection.scheme,
     method,
-    status,
+    status: status === UNKNOWN_STATUS ? UNKNOWN : status,
     durationNs: Math.round(durationNs),
     version,
-    peer: connection.remote ?? UNKNOWN_PEER,
+    peer: connection.remote ?? UNKNOWN,
   });
   return `{"time":${time},${rest.slice(1)}\n`;
 }
@@ -33,9 +33,10 @@ export function transactionText(transaction: Transaction, time: bigint): string 
   const { connection, owner, role, method, status, durationNs } = transaction;
   const clock = new Date(Number(time / 1_000_000n)).toISOString();
   const who = owner.pod ? `${owner.namespace}/${owner.pod}` : `${owner.comm}[${owner.pid}]`;
-  const peer = connection.remote ?? UNKNOWN_PEER;
+  const peer = connection.remote ?? UNKNOWN;
   const duration = formatDuration(durationNs);
-  return `${clock} ${escapeText(who)} ${role} ${method} ${status} ${duration} ${connection.scheme} ${peer}\n`;
+  const shown = status === UNKNOWN_STATUS ? UNKNOWN : status;
+  return `${clock} ${escapeText(who)} ${role} ${method} ${shown} ${duration} ${connection.scheme} ${peer}\n`;
 }
 
 function formatDuration(durationNs: number): string {

@@ -3,12 +3,12 @@
  * (`http_client_request_duration_seconds`), and those that could not be measured (`http_requests_incomplete_total`).
  */
 
-import type { IncompleteReason, Owner, Role, Transaction } from '../stream/contract.ts';
+import { type IncompleteReason, type Owner, type Role, type Transaction, UNKNOWN_STATUS } from '../stream/contract.ts';
 import { WorkloadCounter } from './counter.ts';
 import { DurationHistogram } from './histogram.ts';
 import type { WorkloadLabel } from './series.ts';
 
-const WORKLOAD: readonly WorkloadLabel[] = ['namespace', 'pod', 'container', 'service'];
+export const WORKLOAD: readonly WorkloadLabel[] = ['namespace', 'pod', 'container', 'service'];
 
 export interface HttpOptions {
   /** Upper bounds of the duration buckets in seconds, rising. */
@@ -43,6 +43,10 @@ class MethodIds {
   }
 }
 
+function statusLabel(status: number): string {
+  return status === UNKNOWN_STATUS ? 'unknown' : String(status);
+}
+
 /** One of the two duration histograms. A variant is: method (6 bits), status (10 bits), scheme (1 bit). */
 export class HttpDuration extends DurationHistogram {
   readonly #methods: MethodIds;
@@ -58,7 +62,7 @@ export class HttpDuration extends DurationHistogram {
       variantLabels: ['method', 'status', 'scheme'],
       decode: (variant) => [
         methods.nameOf(variant >> 11),
-        String((variant >> 1) & 1023),
+        statusLabel((variant >> 1) & 1023),
         variant & 1 ? 'https' : 'http',
       ],
     });

@@ -4,7 +4,15 @@
  */
 
 import { PlainsightError } from '../errors.ts';
-import type { IncompleteReason, Owner, Role, Transaction, TransactionSink } from '../stream/contract.ts';
+import type {
+  FinishedStream,
+  GrpcCall,
+  IncompleteReason,
+  Owner,
+  Role,
+  Transaction,
+  TransactionSink,
+} from '../stream/contract.ts';
 import { Exposition, type Rendered } from './exposition.ts';
 import { SELF_FAMILIES, type TrafficFamilies, trafficFamilies } from './registry.ts';
 import { type Build, bindSelfFamily, type SelfSource } from './self.ts';
@@ -63,6 +71,14 @@ export class Metrics implements TransactionSink {
   transaction(transaction: Transaction): void {
     if (transaction.role === 'server') this.#families.httpServerDuration.transaction(transaction);
     else this.#families.httpClientDuration.transaction(transaction);
+    const { owner, role, grpc, durationNs } = transaction;
+    if (grpc !== undefined) this.#call(owner, role, grpc, durationNs);
+  }
+
+  stream(stream: FinishedStream): void {
+    this.#families.httpStreamDuration.stream(stream);
+    const { owner, role, grpc, durationNs } = stream;
+    if (grpc !== undefined) this.#call(owner, role, grpc, durationNs);
   }
 
   incomplete(owner: Owner, role: Role | 'unknown', reason: IncompleteReason): void {
@@ -85,6 +101,11 @@ export class Metrics implements TransactionSink {
   /** The families about traffic alone: equal traffic gives equal text, live or replayed. */
   renderTraffic(openMetrics = false): Promise<Rendered> {
     return this.#traffic.render(openMetrics);
+  }
+
+  #call(owner: Owner, role: Role, grpc: GrpcCall, durationNs: number): void {
+    const family = role === 'server' ? this.#families.grpcServerDuration : this.#families.grpcClientDuration;
+    family.call(owner, grpc, durationNs);
   }
 }
 

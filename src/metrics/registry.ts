@@ -1,5 +1,6 @@
 /** The list of all families, in the order in which they are written. A new metric is one line here. */
 
+import { type GrpcDuration, grpcClientDuration, grpcServerDuration } from './grpc.ts';
 import {
   type HttpDuration,
   HttpIncomplete,
@@ -7,6 +8,7 @@ import {
   httpClientDuration,
   httpServerDuration,
 } from './http-requests.ts';
+import { HttpStreamDuration } from './http-streams.ts';
 import {
   buildInfo,
   capturedBytes,
@@ -17,6 +19,7 @@ import {
   type SelfFamily,
   seriesHeld,
   seriesOverflow,
+  socketBinding,
   tlsProcesses,
 } from './self.ts';
 
@@ -24,6 +27,9 @@ import {
 export interface TrafficFamilies {
   readonly httpServerDuration: HttpDuration;
   readonly httpClientDuration: HttpDuration;
+  readonly httpStreamDuration: HttpStreamDuration;
+  readonly grpcServerDuration: GrpcDuration;
+  readonly grpcClientDuration: GrpcDuration;
   readonly httpIncomplete: HttpIncomplete;
 }
 
@@ -31,6 +37,9 @@ export function trafficFamilies(options: HttpOptions): TrafficFamilies {
   return {
     httpServerDuration: httpServerDuration(options),
     httpClientDuration: httpClientDuration(options),
+    httpStreamDuration: new HttpStreamDuration(options),
+    grpcServerDuration: grpcServerDuration(options),
+    grpcClientDuration: grpcClientDuration(options),
     httpIncomplete: new HttpIncomplete(options.maxSeries),
   };
 }
@@ -43,6 +52,7 @@ export const SELF_FAMILIES: readonly SelfFamily[] = [
   eventsTotal,
   eventsLost,
   connectionsTracked,
+  socketBinding,
   capturedBytes,
   seriesHeld,
   seriesOverflow,

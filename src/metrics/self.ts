@@ -25,6 +25,13 @@ export interface TlsProcess {
   readonly reason: string;
 }
 
+/** How many TLS connections were bound to their socket in one way. */
+export interface SocketBinding {
+  readonly method: 'nested' | 'record' | 'offset' | 'unknown';
+  readonly result: 'bound' | 'conflict' | 'unbound';
+  readonly count: number;
+}
+
 /** The counts are since start; none may fall but for `connections` and `tlsProcesses`. */
 export interface SelfSource {
   features(): readonly FeatureState[];
@@ -34,6 +41,8 @@ export interface SelfSource {
   /** Stages that are missing are 0. */
   lost(): Readonly<Partial<Record<LossStage, number>>>;
   connections(): Readonly<Record<string, number>>;
+  /** How TLS connections were bound to sockets, since start: one entry per method and result. */
+  bindings(): readonly SocketBinding[];
   /** Bytes of captured traffic copied to user space. */
   capturedBytes(): number;
 }
@@ -132,6 +141,16 @@ export const connectionsTracked: SelfFamily = {
   type: 'gauge',
   labelNames: ['kind'],
   rows: ({ self }) => entries(self.connections()),
+};
+
+export const socketBinding: SelfFamily = {
+  name: 'plainsight_socket_binding_total',
+  help: 'TLS connections by the method that found their socket; in conflict the address is withdrawn, unbound have none.',
+  type: 'counter',
+  labelNames: ['method', 'result'],
+  *rows({ self }) {
+    for (const { method, result, count } of self.bindings()) yield [[method, result], count];
+  },
 };
 
 export const capturedBytes: SelfFamily = {

@@ -66,22 +66,57 @@ export interface ChunkSink {
   close(id: ConnectionId, timeNs: number, kind: CloseKind): void;
 }
 
-/** A finished request with its response. */
+/** What a gRPC call adds to its HTTP request. */
+export interface GrpcCall {
+  /** `package.Service`. `unknown`: joined mid-stream; `other`: the path names no method. */
+  readonly service: string;
+  /** As `service`. */
+  readonly method: string;
+  /** `OK`, `Canceled`, ... as in src/http/grpc/codes.ts; `unknown`: no status was seen. */
+  readonly code: string;
+}
+
+/**
+ * A finished request with its response. Of a request that became a stream: its set-up, to the last byte of the response
+ * head; the stream is told of when it ends.
+ */
 export interface Transaction {
   readonly connection: ConnectionInfo;
   /** The process that handled this request. */
   readonly owner: Owner;
   readonly role: Role;
-  /** A registered HTTP method, else `OTHER`. Never a string that a client chose. */
+  /** A registered HTTP method, else `OTHER`; `unknown` when joined mid-stream. Never a string that a client chose. */
   readonly method: string;
-  /** 100..599 */
+  /** 100..599; UNKNOWN_STATUS when joined mid-stream. */
   readonly status: number;
-  /** `1.0` | `1.1` */
+  /** `1.0` | `1.1` | `2` */
   readonly version: string;
   /** First byte of the request. */
   readonly timeNs: number;
   /** To the last byte of the response. Never negative. */
   readonly durationNs: number;
+  /** Only for a gRPC call that is no stream. */
+  readonly grpc?: GrpcCall | undefined;
+}
+
+/** The status of a response whose status is not known. */
+export const UNKNOWN_STATUS = 0;
+
+export type StreamKind = 'sse' | 'websocket' | 'grpc' | 'connect';
+
+/** A stream that has ended: what came of a request that was no mere question and answer. */
+export interface FinishedStream {
+  readonly connection: ConnectionInfo;
+  /** The process that had it when it ended. */
+  readonly owner: Owner;
+  readonly role: Role;
+  readonly kind: StreamKind;
+  /** First byte of the request. */
+  readonly timeNs: number;
+  /** To the last byte of the stream, or its cancellation. Never negative. */
+  readonly durationNs: number;
+  /** Of kind `grpc`, when the call ended with a status of its own. */
+  readonly grpc?: GrpcCall | undefined;
 }
 
 /** Why a message that was seen gave no transaction. A closed set: it is a metric label. */
@@ -106,6 +141,7 @@ export type IncompleteReason =
 export interface TransactionSink {
   transaction(transaction: Transaction): void;
   incomplete(owner: Owner, role: Role | 'unknown', reason: IncompleteReason): void;
+  stream?(stream: FinishedStream): void;
 }
 
 /** Why bytes are missing: not captured on purpose (`truncated`), or lost against our will (`lost`). */
@@ -125,7 +161,7 @@ export type Match = 'yes' | 'no' | 'more';
 /** A protocol = one folder with one of these + one line in `http/registry.ts` + fixtures. */
 export interface Protocol {
   readonly name: string;
-  /** Do these bytes begin a message of this protocol? At most 24 bytes are needed to tell. */
+  /** Do these bytes, the beginning of a chunk, begin a message of this protocol? Of 24 bytes or more never `more`. */
   matches(bytes: Uint8Array, start: number, end: number): Match;
   open(connection: ConnectionInfo, sink: TransactionSink): Session;
 }

@@ -6,12 +6,15 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import type { SelfSource } from '../../src/metrics/self.ts';
 import { sampleSelf } from './sample-self.ts';
-import { owner, sampleOf, transaction } from './traffic.ts';
+import { finishedStream, owner, sampleOf, transaction } from './traffic.ts';
 
 /** The table of metrics in the interface, as far as it is built. */
 const INTERFACE: readonly [name: string, type: string, labels: string][] = [
   ['http_request_duration_seconds', 'histogram', 'namespace pod container service method status scheme'],
   ['http_client_request_duration_seconds', 'histogram', 'namespace pod container service method status scheme'],
+  ['http_stream_duration_seconds', 'histogram', 'namespace pod container service kind role'],
+  ['grpc_server_handling_seconds', 'histogram', 'namespace pod container service grpc_service grpc_method grpc_code'],
+  ['grpc_client_handling_seconds', 'histogram', 'namespace pod container service grpc_service grpc_method grpc_code'],
   ['http_requests_incomplete_total', 'counter', 'namespace pod service role reason'],
   ['plainsight_build_info', 'gauge', 'version kernel arch'],
   ['plainsight_feature_enabled', 'gauge', 'feature reason'],
@@ -19,6 +22,7 @@ const INTERFACE: readonly [name: string, type: string, labels: string][] = [
   ['plainsight_events_total', 'counter', 'kind'],
   ['plainsight_events_lost_total', 'counter', 'stage'],
   ['plainsight_connections_tracked', 'gauge', 'kind'],
+  ['plainsight_socket_binding_total', 'counter', 'method result'],
   ['plainsight_captured_bytes_total', 'counter', ''],
   ['plainsight_series', 'gauge', 'metric'],
   ['plainsight_series_overflow_total', 'counter', 'metric'],
@@ -67,7 +71,8 @@ function parse(body: string): ParsedFamily[] {
 function sampleMetrics(self: SelfSource = sampleSelf, report?: (metric: string, error: unknown) => void): Metrics {
   const metrics = new Metrics({ self, build, ...(report ? { report } : {}) });
   metrics.transaction(transaction());
-  metrics.transaction(transaction({ role: 'client' }));
+  metrics.transaction(transaction({ role: 'client', grpc: { service: 'a.B', method: 'C', code: 'OK' } }));
+  metrics.stream(finishedStream('grpc', { grpc: { service: 'a.B', method: 'D', code: 'OK' } }));
   metrics.incomplete(owner(), 'server', 'closed');
   return metrics;
 }

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { fromRoot } from '../../src/root.ts';
 import { sampleSelf } from './sample-self.ts';
-import { owner, transaction } from './traffic.ts';
+import { finishedStream, owner, transaction } from './traffic.ts';
 
 const web = owner({ namespace: 'shop', pod: 'web-0', container: 'web', service: 'web' });
 const api = owner({ namespace: 'shop', pod: 'api-1', container: 'api', service: 'api' });
@@ -24,6 +24,29 @@ const TRANSACTIONS = [
   transaction({ owner: host, method: 'OTHER', status: 301, durationNs: 2_500_000 }),
   transaction({ owner: host, method: 'HEAD', durationNs: 10_000_000_000 }),
   transaction({ owner: hostile, durationNs: 99 }),
+  transaction({
+    owner: api,
+    method: 'POST',
+    durationNs: 3_000_000,
+    grpc: { service: 'shop.Cart', method: 'Add', code: 'OK' },
+  }),
+  transaction({
+    owner: api,
+    method: 'POST',
+    role: 'client',
+    status: 0,
+    grpc: { service: 'unknown', method: 'unknown', code: 'unknown' },
+  }),
+];
+
+const STREAMS = [
+  finishedStream('sse', { owner: web, durationNs: 60_000_000_000 }),
+  finishedStream('grpc', {
+    owner: api,
+    durationNs: 7_000_000_000,
+    grpc: { service: 'shop.Cart', method: 'Watch', code: 'Unavailable' },
+  }),
+  finishedStream('websocket', { owner: web, role: 'client', durationNs: 1_000_000 }),
 ];
 
 function sampleMetrics(order: readonly (typeof TRANSACTIONS)[number][], maxSeries: number): Metrics {
@@ -33,6 +56,7 @@ function sampleMetrics(order: readonly (typeof TRANSACTIONS)[number][], maxSerie
     build: { version: '1.2.3', kernel: '6.1.0-18-amd64', arch: 'x86_64' },
   });
   for (const item of order) metrics.transaction(item);
+  for (const item of STREAMS) metrics.stream(item);
   metrics.incomplete(web, 'server', 'reset');
   metrics.incomplete(web, 'server', 'reset');
   metrics.incomplete(host, 'unknown', 'orphan');
@@ -82,6 +106,7 @@ describe('the exposition', () => {
   test('of traffic is the same without the agent, as in a replay', async () => {
     const replay = new Metrics({ build: { version: '', kernel: '', arch: '' } });
     for (const item of TRANSACTIONS) replay.transaction(item);
+    for (const item of STREAMS) replay.stream(item);
     replay.incomplete(web, 'server', 'reset');
     replay.incomplete(web, 'server', 'reset');
     replay.incomplete(host, 'unknown', 'orphan');

@@ -18,5 +18,9 @@ export const sampleSelf: SelfSource = {
   eventsByKind: () => ({ tls_data: 12, exec: 3, socket_data: 5_000_000_000 }),
   lost: () => ({ queue: 2 }),
   connections: () => ({ tls: 2, plain: 1 }),
+  bindings: () => [
+    { method: 'nested', result: 'bound', count: 7 },
+    { method: 'unknown', result: 'unbound', count: 2 },
+  ],
   capturedBytes: () => 123_456,
 };

@@ -1,6 +1,14 @@
 /** Transactions and owners for the tests of metrics. */
 
-import type { Owner, Role, Scheme, Transaction } from '../../src/stream/contract.ts';
+import type {
+  FinishedStream,
+  GrpcCall,
+  Owner,
+  Role,
+  Scheme,
+  StreamKind,
+  Transaction,
+} from '../../src/stream/contract.ts';
 
 export function owner(labels: Partial<Owner> = {}): Owner {
   return { pid: 7, comm: 'web', namespace: '', pod: '', container: '', service: 'web', ...labels };
@@ -13,6 +21,7 @@ export interface TransactionFields {
   readonly method?: string;
   readonly status?: number;
   readonly durationNs?: number;
+  readonly grpc?: GrpcCall;
 }
 
 export function transaction(fields: TransactionFields = {}): Transaction {
@@ -23,6 +32,7 @@ export function transaction(fields: TransactionFields = {}): Transaction {
     method = 'GET',
     status = 200,
     durationNs = 1e6,
+    grpc,
   } = fields;
   return {
     connection: { id: 1, owner: of, scheme, local: undefined, remote: undefined },
@@ -33,7 +43,13 @@ export function transaction(fields: TransactionFields = {}): Transaction {
     version: '1.1',
     timeNs: 0,
     durationNs,
+    grpc,
   };
+}
+
+export function finishedStream(kind: StreamKind, fields: TransactionFields = {}): FinishedStream {
+  const { connection, owner: of, role, durationNs, grpc } = transaction(fields);
+  return { connection, owner: of, role, kind, timeNs: 0, durationNs, grpc };
 }
 
 /** The value of a line of an exposition; undefined when there is no such line. */
