@@ -15,32 +15,10 @@
 /* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
 #define MAX_FILTER_SEGMENTS 6
 
-/* One direction of a connection. */
-struct half {
-	__u64 position; /* of the next byte */
-	__u32 budget;   /* bytes that may still be copied of this message */
-	__u32 sequence; /* of a socket: the TCP sequence number that belongs to position */
-	__u8 automaton; /* of the filter, where the last chunk ended undecided */
-	__u8 reserved[7];
-};
-
-/* One connection, or one SSL object. */
-struct stream {
-	__u64 id; /* 0: not yet given */
-	__u32 filter_epoch;
-	__u8 excluded;
-	__u8 http;      /* a start line was seen: everything goes to user space from here */
-	__u8 announced; /* EVENT_OPEN was written */
-	__u8 last_direction;
-	__u8 ended; /* bit per direction: EVENT_END was written */
-	__u8 reserved[7];
-	struct half half[2];
-};
-
 /* What EVENT_OPEN says of a connection beyond its process. */
 struct endpoint {
 	__u64 tls;
-	const struct sock *sk; /* NULL: not known */
+	const struct address *address;
 };
 
 static __always_inline __u64 current_id(void)
@@ -90,20 +68,11 @@ static __always_inline int announce(struct stream *stream, const struct endpoint
 	fill_process((void *)bpf_get_current_task(), &event->process_start_ns, event->comm, event->executable);
 	event->cgroup_id = bpf_get_current_cgroup_id();
 	event->tls = endpoint->tls;
-	if (endpoint->sk) {
-		const struct sock *sk = endpoint->sk;
-
-		event->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-		event->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-		event->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-		if (event->family == AF_INET) {
-			BPF_CORE_READ_INTO((__u32(*))event->local, sk, __sk_common.skc_rcv_saddr);
-			BPF_CORE_READ_INTO((__u32(*))event->remote, sk, __sk_common.skc_daddr);
-		} else if (event->family == AF_INET6) {
-			BPF_CORE_READ_INTO((struct in6_address(*))event->local, sk, __sk_common.skc_v6_rcv_saddr);
-			BPF_CORE_READ_INTO((struct in6_address(*))event->remote, sk, __sk_common.skc_v6_daddr);
-		}
-	}
+	event->family = endpoint->address->family;
+	event->local_port = endpoint->address->local_port;
+	event->remote_port = endpoint->address->remote_port;
+	__builtin_memcpy(event->local, endpoint->address->local, sizeof(event->local));
+	__builtin_memcpy(event->remote, endpoint->address->remote, sizeof(event->remote));
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	stream->announced = 1;
 	return 1;
@@ -126,7 +95,7 @@ static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automat
 
 		if (i >= segments)
 			break;
-		error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));
+		error |= read_segment(&iov, bytes, i);
 		n = MASKED(smaller(iov.length, most - filled), 31);
 		error |= bpf_probe_read_user(head + MASKED(filled, 31), n, (void *)iov.base);
 		filled += n;
@@ -189,6 +158,8 @@ static __always_inline void capture(struct stream *stream, int direction, __u16 
 				    const struct endpoint *endpoint, __u64 position)
 {
 	struct half *half = &stream->half[direction & 1];
+	__u64 shape = bytes->length | (__u64)bytes->segments << 32;
+	__u64 how = (__u64)source << 32 | (__u64)direction << 48;
 	__u32 wanted = 0;
 
 	if (!stream->id)
@@ -207,8 +178,14 @@ static __always_inline void capture(struct stream *stream, int direction, __u16 
 		if (stream->http)
 			half->budget -= wanted < half->budget ? wanted : half->budget;
 	}
-	emit_data(stream->id, position, bytes->address, bytes->length | (__u64)bytes->segments << 32,
-		  wanted | (__u64)source << 32 | (__u64)direction << 48);
+	how |= wanted;
+#ifdef CAPTURES_SEGMENTS
+	if (bytes->segments) {
+		emit_segments(stream->id, position, bytes->address, shape, how);
+		return;
+	}
+#endif
+	emit_buffer(stream->id, position, bytes->address, shape, how);
 }
 
 /* Where the chunk begins; the direction goes on behind it, whether the chunk is copied or not. */
@@ -255,6 +232,18 @@ static __always_inline void emit_close(struct stream *stream, int reset, __u16 s
 	event->reset = reset;
 	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * A program that uses an SSL object again, for a new connection, need not say so: what moves in a direction that has
+ * ended belongs to another connection.
+ */
+static __always_inline void renew_if_ended(struct tls_stream *tls, int direction)
+{
+	if (!(tls->stream.ended & (1 << direction)))
+		return;
+	emit_close(&tls->stream, 0, SOURCE_TLS);
+	__builtin_memset(tls, 0, sizeof(*tls));
 }
 
 static __always_inline void emit_process(__u16 kind, __u32 pid, struct task_struct *task)

@@ -25,12 +25,14 @@ struct user_bytes {
  * do not connect the result with the original either: what a loop's exit proves of it does not multiply the states
  * of all that follows.
  */
+#ifndef MASKED /* a host program brings its own */
 #define MASKED(number, mask)                                         \
 	({                                                           \
 		__u64 masked = (number);                             \
 		asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask)); \
 		masked;                                              \
 	})
+#endif
 
 /*
  * The smaller of two numbers below 2^63, without a branch: the verifier follows each branch of a loop by itself, and
@@ -42,6 +44,15 @@ static __always_inline __u64 smaller(__u64 a, __u64 b)
 
 	asm volatile("" : "+r"(sign)); /* the compiler would see the minimum, and branch */
 	return b + (difference & sign);
+}
+
+/* All bits where a < b, none where not; both below 2^63. */
+static __always_inline __u64 all_below(__u64 a, __u64 b)
+{
+	__s64 sign = (__s64)(a - b) >> 63;
+
+	asm volatile("" : "+r"(sign));
+	return sign;
 }
 
 /* All bits for a number of 1..2^63, none for 0; without a branch too. */
@@ -120,69 +131,87 @@ static __always_inline void fill_data(struct data_event *event, const struct chu
 	} while (0)
 
 /*
+ * Over the segments of an iovec, four at a time: each way out of a loop is a state of its own for the verifier in all that
+ * follows. The body also sees up to three indices behind the last segment.
+ */
+#define FOR_EACH_SEGMENT(i, segments)                                                 \
+	for (__u32 group = 0; group < MAX_SEGMENTS && group < (segments); group += 4) \
+		for (__u32 i = group; i < group + 4; i++)
+
+/* 0 or an error. Another thread may have changed what the system call took: the length is cut to what smaller() takes. */
+static __always_inline long read_segment(struct user_iovec *iov, const struct user_bytes *bytes, __u32 i)
+{
+	long error = bpf_probe_read_user(iov, sizeof(*iov), (void *)(bytes->address + i * sizeof(*iov)));
+
+	iov->length &= ~0ULL >> 1;
+	return error;
+}
+
+/*
  * The same for an iovec. The verifier cannot see that filled + n stays inside of `room` when both vary, so the record
  * has twice the room and each is bounded by itself.
  */
-#define EMIT_SEGMENTS(room)                                                                                            \
-	do {                                                                                                           \
-		struct {                                                                                               \
-			struct data_event event;                                                                       \
-			__u8 bytes[2 * (room) + 2 * TAIL_BYTES];                                                       \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                          \
-		__u64 most = smaller(wanted, (room) - 1), filled = 0;                                                  \
-		long error = 0;                                                                                        \
-                                                                                                                       \
-		if (!record) {                                                                                         \
-			count(COUNTER_LOST_RING);                                                                      \
-			return;                                                                                        \
-		}                                                                                                      \
-		for (__u32 i = 0; i < MAX_SEGMENTS; i++) {                                                             \
-			struct user_iovec iov = {};                                                                    \
-			__u64 n;                                                                                       \
-                                                                                                                       \
-			if (i >= segments)                                                                             \
-				break;                                                                                 \
-			error |= bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));   \
-			n = MASKED(smaller(iov.length, most - filled), (room) - 1);                                    \
-			error |= bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), n, (void *)iov.base); \
-			filled = MASKED(filled + n, (room) - 1);                                                       \
-		}                                                                                                      \
-		if (error) {                                                                                           \
-			count(COUNTER_LOST_READ);                                                                      \
-			filled = 0;                                                                                    \
-		}                                                                                                      \
-		left = smaller(kept, length - filled);                                                                 \
-		last += kept - left;                                                                                   \
-		kept = MASKED(left, 15);                                                                               \
-		if (bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), kept, (void *)last))               \
-			kept = 0;                                                                                      \
-		fill_data(&record->event, chunk, filled, kept);                                                        \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                          \
+#define EMIT_SEGMENTS(room)                                                                               \
+	do {                                                                                              \
+		struct {                                                                                  \
+			struct data_event event;                                                          \
+			__u8 bytes[2 * (room) + 2 * TAIL_BYTES];                                          \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                             \
+		__u64 most = smaller(wanted, (room) - 1), filled = 0;                                     \
+		long error = 0;                                                                           \
+                                                                                                          \
+		if (!record) {                                                                            \
+			count(COUNTER_LOST_RING);                                                         \
+			return;                                                                           \
+		}                                                                                         \
+		FOR_EACH_SEGMENT(i, segments)                                                             \
+		{                                                                                         \
+			struct user_iovec iov = {};                                                       \
+			__u64 is_one = all_below(i, segments), n;                                         \
+                                                                                                          \
+			error |= read_segment(&iov, bytes, i) & is_one;                                   \
+			n = MASKED(smaller(iov.length, most - filled) & is_one, (room) - 1);              \
+			/* Of no bytes at an address that is not the user's, the read is an error too. */ \
+			error |= bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), n,       \
+						     (void *)(iov.base & is_one));                        \
+			filled = MASKED(filled + n, (room) - 1);                                          \
+		}                                                                                         \
+		if (error) {                                                                              \
+			count(COUNTER_LOST_READ);                                                         \
+			filled = 0;                                                                       \
+		}                                                                                         \
+		left = smaller(kept, length - filled);                                                    \
+		last += kept - left;                                                                      \
+		kept = MASKED(left, 15);                                                                  \
+		if (bpf_probe_read_user(record->bytes + MASKED(filled, (room) - 1), kept, (void *)last))  \
+			kept = 0;                                                                         \
+		fill_data(&record->event, chunk, filled, kept);                                           \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                             \
 	} while (0)
 
-static __always_inline void emit_segments(const struct chunk *chunk)
+static __always_inline void emit_from_segments(const struct chunk *chunk)
 {
 	const struct user_bytes *bytes = &chunk->bytes;
 	__u32 wanted = chunk->wanted;
 	__u64 segments = MASKED(bytes->segments, 63), left = bytes->length, last = 0, kept = 0;
 	__u32 length = bytes->length;
+	long failed = 0;
 
 	/* The end of the last segment that is not empty, as far as it may be a tail. */
-	for (__u32 i = 0; i < MAX_SEGMENTS; i++) {
+	FOR_EACH_SEGMENT(i, segments)
+	{
 		struct user_iovec iov = {};
-		__u64 here, n;
+		__u64 is_one = all_below(i, segments), here, n;
 
-		if (i >= segments)
-			break;
-		bpf_probe_read_user(&iov, sizeof(iov), (void *)(bytes->address + i * sizeof(iov)));
-		here = smaller(iov.length, left);
+		failed |= read_segment(&iov, bytes, i) & is_one;
+		here = smaller(iov.length, left) & is_one;
 		left -= here;
 		n = smaller(here, TAIL_BYTES);
 		last = ((iov.base + here - n) & all_if(n)) | (last & ~all_if(n));
 		kept = n | (kept & ~all_if(n));
 	}
-	/* Nothing where the segments end before the chunk does. */
-	kept &= ~all_if(left);
+	/* Nothing where the segments end before the chunk does, or where one is not known. */
+	kept &= ~(all_if(left) | failed >> 63);
 	if (wanted < 256)
 		EMIT_SEGMENTS(256);
 	else if (wanted < 512)
@@ -195,10 +224,11 @@ static __always_inline void emit_segments(const struct chunk *chunk)
 		EMIT_SEGMENTS(16384);
 }
 
-static __always_inline void emit_buffer(const struct chunk *chunk)
+static __always_inline void emit_from_buffer(const struct chunk *chunk)
 {
 	const struct user_bytes *bytes = &chunk->bytes;
-	__u32 length = bytes->length, wanted = chunk->wanted;
+	/* What the largest record holds. */
+	__u32 length = bytes->length, wanted = smaller(chunk->wanted, 16383);
 	int tail = 0;
 
 	if (bytes->address && length > wanted) {
@@ -224,26 +254,36 @@ static __always_inline void emit_buffer(const struct chunk *chunk)
 }
 
 /*
- * Not inlined, and global, with numbers for arguments: so the verifier looks at it once, for any numbers, and not once
+ * Not inlined, and global, with numbers for arguments: so the verifier looks at them once, for any numbers, and not once
  * for each way that leads here. `shape` is the length and above it the segments; `how` is wanted, source << 32 and
  * direction << 48.
  */
-__noinline int emit_data(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
-{
-	struct chunk chunk = {
-		.id = id,
-		.position = position,
-		.bytes = {.address = address, .segments = shape >> 32, .length = (__u32)shape},
-		.wanted = (__u32)how,
-		.source = how >> 32,
-		.direction = how >> 48,
-	};
+#define CHUNK(id_, position_, address_, shape_, how_)                                                  \
+	{                                                                                              \
+		.id = id_,                                                                             \
+		.position = position_,                                                                 \
+		.bytes = {.address = address_, .segments = (shape_) >> 32, .length = (__u32)(shape_)}, \
+		.wanted = (__u32)(how_),                                                               \
+		.source = (how_) >> 32,                                                                \
+		.direction = (how_) >> 48,                                                             \
+	}
 
-	if (chunk.bytes.segments)
-		emit_segments(&chunk);
-	else
-		emit_buffer(&chunk);
+__noinline int emit_buffer(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	struct chunk chunk = CHUNK(id, position, address, shape, how);
+
+	emit_from_buffer(&chunk);
 	return 0;
 }
+
+#ifdef CAPTURES_SEGMENTS
+__noinline int emit_segments(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	struct chunk chunk = CHUNK(id, position, address, shape, how);
+
+	emit_from_segments(&chunk);
+	return 0;
+}
+#endif
 
 #endif

@@ -106,6 +106,9 @@ enum counter {
 	COUNTER_CHUNKS_EXCLUDED,   /* chunks of excluded processes: never copied */
 	COUNTER_CHUNKS_OPAQUE,     /* chunks of HTTP streams whose bytes are not in user memory (sendfile, io_uring) */
 	COUNTER_CHUNKS_INSIDE_TLS, /* socket operations on plaintext that a TLS call made: counted there */
+	COUNTER_BOUND_NESTED,      /* TLS connections whose socket was found by an operation inside of a TLS call */
+	COUNTER_BOUND_CONFLICT,    /* of these, those that later used another socket: the address is withdrawn */
+	COUNTER_UNBOUND,           /* TLS connections that were announced without an address */
 	COUNTER_COUNT,
 };
 

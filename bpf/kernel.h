@@ -109,7 +109,8 @@ struct task_struct {
 #define PROTO_TCP 6
 #define SOCKET_MODE 0140000 /* S_IFSOCK */
 #define MODE_MASK 0170000   /* S_IFMT */
-#define PEEK_FLAG 2         /* MSG_PEEK */
+#define ASIDE_FLAGS 0x2003  /* MSG_OOB, MSG_PEEK, MSG_ERRQUEUE: what is received is not the next of the stream */
+#define DISCARD_FLAG 0x20   /* MSG_TRUNC: TCP drops the bytes, the buffer keeps what it held */
 #define KTHREAD 0x00200000  /* PF_KTHREAD */
 
 /* include/net/tcp_states.h */

@@ -65,6 +65,82 @@ struct {
 	__type(value, struct tls_calls);
 } tls_calls SEC(".maps");
 
+/* The TLS calls that goroutines are inside of. Written by the Go programs, read by the socket programs too. */
+struct go_key {
+	__u64 g; /* address of the goroutine's runtime.g */
+	__u32 pid;
+	__u32 reserved;
+};
+
+struct go_call {
+	__u64 conn;   /* address of the tls.Conn */
+	__u64 buffer; /* its address; with on_stack, how far it is below the top of the goroutine's stack */
+	__u64 on_stack;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct go_key);
+	__type(value, struct go_call);
+} go_calls SEC(".maps");
+
+/* One direction of a connection. */
+struct half {
+	__u64 position; /* of the next byte */
+	__u32 budget;   /* bytes that may still be copied of this message */
+	__u32 sequence; /* of a socket: the TCP sequence number that belongs to position */
+	__u8 automaton; /* of the filter, where the last chunk ended undecided */
+	__u8 reserved[7];
+};
+
+/* One connection, or one SSL object. */
+struct stream {
+	__u64 id; /* 0: not yet given */
+	__u32 filter_epoch;
+	__u8 excluded;
+	__u8 http;      /* a start line was seen: everything goes to user space from here */
+	__u8 announced; /* EVENT_OPEN was written */
+	__u8 last_direction;
+	__u8 ended; /* bit per direction: EVENT_END was written */
+	__u8 reserved[7];
+	struct half half[2];
+};
+
+/* Both ends of a socket. */
+struct address {
+	__u16 family; /* 0: not known */
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 reserved;
+	__u8 local[16]; /* network byte order; AF_INET uses the first 4 bytes */
+	__u8 remote[16];
+};
+
+struct tls_key {
+	__u64 ssl;
+	__u32 pid;
+	__u32 reserved;
+};
+
+struct tls_stream {
+	struct stream stream;
+	struct address address; /* of the socket, once it is proven */
+	__u64 socket;           /* address of its struct sock; 0: not bound */
+};
+
+/*
+ * Key: the SSL object in its process. Written by the TLS programs, and by the socket programs that find its socket.
+ * Deleted by SSL_free; what processes leave behind when they end is deleted by user space or goes as least recently used.
+ * An entry that comes again has another id, so nothing is joined wrongly.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct tls_key);
+	__type(value, struct tls_stream);
+} tls_streams SEC(".maps");
+
 /*
  * Processes in which a TLS probe has fired, or that were reported as EVENT_TLS_SEEN: one report each. Written by the
  * TLS and socket programs; an exec deletes the entry.
@@ -88,6 +164,28 @@ static __always_inline void count_by(enum counter counter, __u64 amount)
 static __always_inline void count(enum counter counter)
 {
 	count_by(counter, 1);
+}
+
+static __always_inline struct tls_stream *find_tls_stream(__u64 ssl, __u32 pid)
+{
+	struct tls_key key = {.ssl = ssl, .pid = pid};
+
+	return bpf_map_lookup_elem(&tls_streams, &key);
+}
+
+static __always_inline struct tls_stream *make_tls_stream(__u64 ssl, __u32 pid)
+{
+	struct tls_key key = {.ssl = ssl, .pid = pid};
+	struct tls_stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
+	struct tls_stream empty = {};
+
+	if (stream)
+		return stream;
+	bpf_map_update_elem(&tls_streams, &key, &empty, BPF_NOEXIST);
+	stream = bpf_map_lookup_elem(&tls_streams, &key);
+	if (!stream)
+		count(COUNTER_LOST_MAP_FULL);
+	return stream;
 }
 
 static __always_inline const struct settings *get_settings(void)

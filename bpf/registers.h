@@ -23,6 +23,13 @@ struct pt_regs {
 /* What a call pushes, and a return has popped. */
 #define RETURN_ADDRESS_BYTES 8
 
+/* Go's register convention: receiver, then the buffer's pointer and length; results begin in the same register as arguments. */
+#define GO_ARGUMENT_1(r) ((r)->ax)
+#define GO_ARGUMENT_2(r) ((r)->bx)
+#define GO_ARGUMENT_3(r) ((r)->cx)
+#define GO_RESULT_1(r) ((r)->ax)
+#define GO_G(r) ((r)->r14)
+
 /* System call arguments survive in pt_regs until the exit; only the fourth differs from a function call. */
 #define SYSCALL_NUMBER(r) ((r)->orig_ax)
 #define SYSCALL_ARGUMENT_1(r) ((r)->di)
@@ -60,6 +67,12 @@ struct pt_regs {
 #define CALL_ARGUMENT_4(r) ((r)->regs[3])
 #define STACK_POINTER(r) ((r)->sp)
 #define RETURN_ADDRESS_BYTES 0
+
+#define GO_ARGUMENT_1(r) ((r)->regs[0])
+#define GO_ARGUMENT_2(r) ((r)->regs[1])
+#define GO_ARGUMENT_3(r) ((r)->regs[2])
+#define GO_RESULT_1(r) ((r)->regs[0])
+#define GO_G(r) ((r)->regs[28])
 
 #define SYSCALL_NUMBER(r) ((__u64)(__u32)(r)->syscallno)
 /* The result overwrites x0; the first argument is kept beside it. */
@@ -112,15 +125,18 @@ enum {
 	X(9, regs[9]) X(10, regs[10]) X(11, regs[11]) X(12, regs[12]) X(13, regs[13]) X(14, regs[14]) X(15, regs[15])
 #endif
 
+#ifndef LOAD_REGISTER /* a host program brings its own */
+#define LOAD_REGISTER(value, regs, name) \
+	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(regs), "i"(__builtin_offsetof(struct pt_regs, name)))
+#endif
+
 static __always_inline __u64 register_value(const struct pt_regs *regs, __u32 number)
 {
 	__u64 value = 0;
 
-#define REGISTER_CASE(n, name)                                                            \
-	case n:                                                                           \
-		asm volatile("%0 = *(u64 *)(%1 + %2)"                                     \
-			     : "=r"(value)                                                \
-			     : "r"(regs), "i"(__builtin_offsetof(struct pt_regs, name))); \
+#define REGISTER_CASE(n, name)                    \
+	case n:                                   \
+		LOAD_REGISTER(value, regs, name); \
 		break;
 	switch (number) {
 		REGISTER_NAMES(REGISTER_CASE)

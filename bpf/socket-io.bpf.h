@@ -6,6 +6,8 @@
 #ifndef PLAINSIGHT_SOCKET_IO_H
 #define PLAINSIGHT_SOCKET_IO_H
 
+/* Sockets are written from, and read into, lists of buffers too. */
+#define CAPTURES_SEGMENTS
 #include "capture.bpf.h"
 #include "registers.h"
 
@@ -34,8 +36,14 @@ static __always_inline const struct pt_regs *current_registers(void)
 /* Where the bytes lie that this system call moved. address stays 0 where they are not the caller's memory. */
 static __always_inline void find_bytes(const struct pt_regs *regs, struct user_bytes *bytes)
 {
-	__u64 number = SYSCALL_NUMBER(regs);
+	__u64 number = SYSCALL_NUMBER(regs), flags = 0;
 
+	if (number == SYSCALL_RECVFROM)
+		flags = SYSCALL_ARGUMENT_4(regs);
+	else if (number == SYSCALL_RECVMSG)
+		flags = SYSCALL_ARGUMENT_3(regs);
+	if (flags & DISCARD_FLAG)
+		return;
 	if (number == SYSCALL_READ || number == SYSCALL_WRITE || number == SYSCALL_SENDTO ||
 	    number == SYSCALL_RECVFROM) {
 		bytes->address = SYSCALL_ARGUMENT_2(regs);
@@ -86,13 +94,61 @@ static __always_inline __u64 advance_socket(struct stream *stream, int direction
 	return position;
 }
 
-/* Is this socket operation made by a TLS call of this thread? Its plaintext (kernel TLS) is counted there. */
-static __always_inline int is_inside_tls(void)
+/*
+ * The SSL object, or tls.Conn, of the TLS call that this socket operation is made by; 0: none. In a thread, the innermost
+ * call, if the system call is made deeper in the same stack; in a goroutine, its call: system calls leave the
+ * register that holds the goroutine alone.
+ */
+static __always_inline __u64 current_tls_call(const struct pt_regs *regs, __u64 pid_tgid)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	struct go_key key = {.g = GO_G(regs), .pid = pid_tgid >> 32};
+	struct go_call *go;
+	struct tls_call *call;
 
-	return calls && calls->depth;
+	if (calls && calls->depth && calls->depth <= TLS_CALL_DEPTH) {
+		call = &calls->calls[MASKED(calls->depth - 1, TLS_CALL_DEPTH - 1)];
+		return STACK_POINTER(regs) < call->stack_pointer ? call->ssl : 0;
+	}
+	go = bpf_map_lookup_elem(&go_calls, &key);
+	return go ? go->conn : 0;
+}
+
+static __always_inline void fill_address(struct address *address, const struct sock *sk)
+{
+	address->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	address->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	address->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (address->family == AF_INET) {
+		BPF_CORE_READ_INTO((__u32(*))address->local, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__u32(*))address->remote, sk, __sk_common.skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO((struct in6_address(*))address->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO((struct in6_address(*))address->remote, sk, __sk_common.skc_v6_daddr);
+	}
+}
+
+/*
+ * Binds an SSL object to the socket that moves its records. The proof: a TLS record moves in a system call that its TLS call
+ * made. Another socket later on withdraws the address: unknown rather than wrong.
+ */
+static __always_inline void bind_tls(__u64 ssl, const struct sock *sk, int direction, __u32 pid)
+{
+	struct tls_stream *tls = make_tls_stream(ssl, pid);
+
+	if (!tls)
+		return;
+	renew_if_ended(tls, direction);
+	if (tls->socket == (__u64)sk)
+		return;
+	if (!tls->socket) {
+		fill_address(&tls->address, sk);
+		count(COUNTER_BOUND_NESTED);
+	} else if (tls->address.family) {
+		__builtin_memset(&tls->address, 0, sizeof(tls->address));
+		count(COUNTER_BOUND_CONFLICT);
+	}
+	tls->socket = (__u64)sk;
 }
 
 static __always_inline void report_tls(void)
@@ -110,16 +166,19 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 					 const struct pt_regs *regs, const struct settings *settings, __u16 source)
 {
 	struct user_bytes bytes = {};
-	struct endpoint endpoint = {.sk = sk};
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct address address = {};
+	struct endpoint endpoint = {.address = &address};
 	struct verdict verdict;
-	__u64 position;
+	__u64 position, ssl;
 
 	if (is_excluded(stream, settings)) {
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return;
 	}
 	if (moved == 0) {
-		if (direction == INGRESS)
+		/* So returns a receive without room too; before the peer's FIN, that is all it can be. */
+		if (direction == INGRESS && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
 			emit_end(stream, INGRESS, source);
 		return;
 	}
@@ -127,14 +186,24 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	bytes.length = moved;
 	position = advance_socket(stream, direction, moved, sk);
 	verdict = judge(stream, direction, &bytes, settings);
-	if (verdict.tls)
-		report_tls();
+	if (!verdict.tls && !verdict.http)
+		return;
+	ssl = current_tls_call(regs, pid_tgid);
+	if (verdict.tls) {
+		if (ssl)
+			bind_tls(ssl, sk, direction, pid_tgid >> 32);
+		else
+			report_tls();
+	}
 	if (!verdict.http)
 		return;
-	if (is_inside_tls()) {
+	if (ssl) {
+		/* Plaintext that a TLS call moves (kernel TLS): it is counted there. */
 		count(COUNTER_CHUNKS_INSIDE_TLS);
 		return;
 	}
+	if (!stream->announced)
+		fill_address(&address, sk);
 	capture(stream, direction, source, &bytes, &endpoint, position);
 }
 

@@ -20,7 +20,7 @@ static __always_inline int on_io(struct sock *sk, int moved, int flags, int dire
 	const struct pt_regs *regs;
 	struct stream *stream;
 
-	if (!sk || !settings || moved < 0 || flags & PEEK_FLAG ||
+	if (!sk || !settings || moved < 0 || flags & ASIDE_FLAGS ||
 	    !is_traced(settings, bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	if (!is_tcp(sk))

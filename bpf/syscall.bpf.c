@@ -75,7 +75,7 @@ int syscall_exit(__u64 *ctx)
 		flags = SYSCALL_ARGUMENT_4(regs);
 	else if (number == SYSCALL_RECVMSG)
 		flags = SYSCALL_ARGUMENT_3(regs);
-	if (flags & PEEK_FLAG)
+	if (flags & ASIDE_FLAGS)
 		return 0;
 	sk = find_socket(SYSCALL_ARGUMENT_1(regs));
 	if (!sk || !is_tcp(sk))

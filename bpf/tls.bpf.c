@@ -11,45 +11,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct ssl_key {
-	__u64 ssl;
-	__u32 pid;
-	__u32 reserved;
-};
-
-/*
- * Key: the SSL object in its process. Deleted by SSL_free; what processes leave behind when they end is deleted by user
- * space or goes as least recently used. An entry that comes again has another id, so nothing is joined wrongly.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct ssl_key);
-	__type(value, struct stream);
-} tls_streams SEC(".maps");
-
-static __always_inline struct stream *find_stream(__u64 ssl, __u32 pid)
-{
-	struct ssl_key key = {.ssl = ssl, .pid = pid};
-
-	return bpf_map_lookup_elem(&tls_streams, &key);
-}
-
-static __always_inline struct stream *make_stream(__u64 ssl, __u32 pid)
-{
-	struct ssl_key key = {.ssl = ssl, .pid = pid};
-	struct stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
-	struct stream empty = {};
-
-	if (stream)
-		return stream;
-	bpf_map_update_elem(&tls_streams, &key, &empty, BPF_NOEXIST);
-	stream = bpf_map_lookup_elem(&tls_streams, &key);
-	if (!stream)
-		count(COUNTER_LOST_MAP_FULL);
-	return stream;
-}
-
 /* The first probe that fires in a process: it needs no report of unseen TLS. */
 static __always_inline void mark_process(__u32 pid)
 {
@@ -100,7 +61,7 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	const struct settings *settings = get_settings();
 	__u32 operation = cookie & COOKIE_OPERATION;
-	struct stream *stream;
+	struct tls_stream *tls;
 
 	if (!settings || !is_traced(settings, pid_tgid >> 32))
 		return 0;
@@ -108,15 +69,15 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 		enter_call(regs, cookie, pid_tgid);
 		return 0;
 	}
-	stream = find_stream(CALL_ARGUMENT_1(regs), pid_tgid >> 32);
-	if (!stream)
+	tls = find_tls_stream(CALL_ARGUMENT_1(regs), pid_tgid >> 32);
+	if (!tls)
 		return 0;
 	if (operation == TLS_SHUTDOWN) {
-		emit_end(stream, EGRESS, SOURCE_TLS);
+		emit_end(&tls->stream, EGRESS, SOURCE_TLS);
 	} else {
-		struct ssl_key key = {.ssl = CALL_ARGUMENT_1(regs), .pid = pid_tgid >> 32};
+		struct tls_key key = {.ssl = CALL_ARGUMENT_1(regs), .pid = pid_tgid >> 32};
 
-		emit_close(stream, 0, SOURCE_TLS);
+		emit_close(&tls->stream, 0, SOURCE_TLS);
 		bpf_map_delete_elem(&tls_streams, &key);
 	}
 	return 0;
@@ -133,6 +94,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	struct endpoint endpoint = {};
 	struct tls_calls *calls;
 	struct tls_call call = {};
+	struct tls_stream *tls;
 	struct stream *stream;
 	struct verdict verdict;
 	__u64 length = 0, position;
@@ -146,13 +108,15 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		if (depth == i && calls->calls[i - 1].stack_pointer < stack_pointer)
 			depth = i - 1;
 	if (!calls || depth < 1 || depth > TLS_CALL_DEPTH) {
-		/* Attached between this call's entry and its return, or the entry found the stack full. */
+		/* Attached between this call's entry and its return. What is left are calls that never returned. */
+		if (calls)
+			calls->depth = 0;
 		count(COUNTER_UNPAIRED_RETURN);
 		return 0;
 	}
 	call = calls->calls[MASKED(depth - 1, TLS_CALL_DEPTH - 1)];
 	if (call.stack_pointer != stack_pointer) {
-		/* The call that returns was not seen to begin; the one on top of the stack still runs. */
+		/* The call that returns was not seen to begin, or found the stack full; the one on top still runs. */
 		calls->depth = depth;
 		count(COUNTER_UNPAIRED_RETURN);
 		return 0;
@@ -162,37 +126,40 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	if (cookie & COOKIE_EX) {
 		if (result != 1)
 			return 0;
-		bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer);
+		if (bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer))
+			count(COUNTER_LOST_READ);
 	} else if (result > 0) {
 		length = result;
 	} else if (result == 0 && direction == INGRESS) {
-		stream = find_stream(call.ssl, pid_tgid >> 32);
-		if (stream)
-			emit_end(stream, INGRESS, SOURCE_TLS);
+		tls = find_tls_stream(call.ssl, pid_tgid >> 32);
+		if (tls)
+			emit_end(&tls->stream, INGRESS, SOURCE_TLS);
 		return 0;
 	}
 	if (!length || length > 0x7fffffff)
 		return 0;
 
-	stream = make_stream(call.ssl, pid_tgid >> 32);
-	if (!stream)
+	tls = make_tls_stream(call.ssl, pid_tgid >> 32);
+	if (!tls)
 		return 0;
+	stream = &tls->stream;
 	if (is_excluded(stream, settings)) {
+		advance(stream, direction, length);
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return 0;
 	}
-	if (stream->ended & (1 << direction)) {
-		/* The program uses the object again, for a new connection, without saying so. */
-		emit_close(stream, 0, SOURCE_TLS);
-		__builtin_memset(stream, 0, sizeof(*stream));
-	}
+	renew_if_ended(tls, direction);
 	bytes.address = call.buffer;
 	bytes.length = length;
 	endpoint.tls = call.ssl;
+	endpoint.address = &tls->address;
 	position = advance(stream, direction, length);
 	verdict = judge(stream, direction, &bytes, settings);
-	if (verdict.http)
-		capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
+	if (!verdict.http)
+		return 0;
+	if (!stream->announced && !tls->address.family)
+		count(COUNTER_UNBOUND);
+	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
 	return 0;
 }
 

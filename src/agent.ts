@@ -3,6 +3,7 @@
  * the metrics meet. Everything runs on one thread: a timer drains the ring in batches and looks for new processes.
  */
 
+import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { COUNTER } from './abi/events.ts';
 import { EventDecoder, type ProcessHint } from './capture/event-decoder.ts';
@@ -13,14 +14,19 @@ import { PROTOCOLS } from './http/registry.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { native } from './native.ts';
+import { encodeCookie } from './probes/cookie.ts';
+import { planGoFunction } from './probes/go-plan.ts';
 import { planProbes } from './probes/plan.ts';
 import { ProcessTable } from './process/process-table.ts';
 import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
-import { packageVersion } from './root.ts';
+import { fromRoot, packageVersion } from './root.ts';
 import type { ConnectionInfo } from './stream/contract.ts';
 import { Streams } from './stream/streams.ts';
 import { Discovery } from './tls/discovery.ts';
+import { goLibrary } from './tls/go.ts';
+import { parseGoOffsets } from './tls/go-offsets.ts';
+import { TLS_LIBRARIES } from './tls/registry.ts';
 import { WebServer } from './web/server.ts';
 
 /** A batch that came full says that the next one is waiting; an empty ring can wait this long. */
@@ -40,6 +46,10 @@ export async function startAgent(config: Config, options: StartOptions): Promise
     throw error;
   }
   return agent;
+}
+
+function readGoOffsets() {
+  return parseGoOffsets(JSON.parse(readFileSync(fromRoot('offsets/go.json'), 'utf8')));
 }
 
 class Agent implements AgentHandle {
@@ -81,6 +91,10 @@ class Agent implements AgentHandle {
         const attachCookie = this.#programs.isEnabled('attach_cookie');
         return planProbes(view, fn, signature, { returnProbe: config.returnProbe, attachCookie });
       },
+      libraries: [
+        ...TLS_LIBRARIES,
+        goLibrary({ offsets: readGoOffsets(), plan: planGoFunction, encode: encodeCookie }),
+      ],
       attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
       log,
     });
@@ -94,6 +108,7 @@ class Agent implements AgentHandle {
         eventsByKind: () => this.#decoder.eventsByKind(),
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
+        bindings: () => this.#bindings(),
         capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
       },
       report: (metric, error) => log.once(`metric ${metric}`, 'error', `metric ${metric}: ${(error as Error).message}`),
@@ -231,6 +246,15 @@ class Agent implements AgentHandle {
       truncated: counters[COUNTER.LOST_READ]!,
       queue: this.#streams.stats.evicted,
     };
+  }
+
+  #bindings() {
+    const counters = this.#programs.counters();
+    return [
+      { method: 'nested', result: 'bound', count: counters[COUNTER.BOUND_NESTED]! },
+      { method: 'nested', result: 'conflict', count: counters[COUNTER.BOUND_CONFLICT]! },
+      { method: 'unknown', result: 'unbound', count: counters[COUNTER.UNBOUND]! },
+    ] as const;
   }
 
   #readiness() {

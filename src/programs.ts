@@ -9,12 +9,21 @@ import type { Config } from './config.ts';
 import { PlainsightError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { BpfMap, BpfObject, Link, Native, RingBuffer } from './native.ts';
-import type { Site } from './probes/plan.ts';
 import { fromRoot } from './root.ts';
+import type { TlsSite } from './tls/library.ts';
 
 /** Holds many 16 KiB records, and is small beside the ring. */
 const BATCH_BYTES = 512 * 1024;
-const SHARED_MAPS = ['events', 'counters', 'settings', 'excluded_comms', 'tls_calls', 'tls_processes'] as const;
+const SHARED_MAPS = [
+  'events',
+  'counters',
+  'settings',
+  'excluded_comms',
+  'tls_calls',
+  'go_calls',
+  'tls_streams',
+  'tls_processes',
+] as const;
 
 /** bpf/tls.bpf.c: one pair that reads the attach cookie, and one program per cookie for kernels without it. */
 const COOKIE_PROGRAMS = ['tls_entry', 'tls_return'] as const;
@@ -26,9 +35,16 @@ const FIXED_PROGRAMS = [
 export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | `error_${string}`;
 
 export interface Feature {
-  readonly feature: 'tls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie';
+  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
+}
+
+interface SiteGroup {
+  readonly feature: 'tls' | 'gotls';
+  readonly program: string;
+  readonly returnProbe: boolean;
+  readonly group: TlsSite[];
 }
 
 export class Programs {
@@ -80,8 +96,11 @@ export class Programs {
   #loadAll(): void {
     const { tls, socketSource } = this.#config;
     this.#load('process');
-    if (tls === 'off') this.#set('tls', false, 'disabled');
-    else this.#load('tls');
+    for (const feature of ['tls', 'gotls'] as const) {
+      if (tls === 'off') this.#set(feature, false, 'disabled');
+      else if (feature === 'gotls' && !this.#hasCookie) this.#set(feature, false, 'unsupported');
+      else this.#load(feature);
+    }
     this.#set('uprobe_multi', this.#uprobeMethod === 'multi', this.#uprobeMethod === 'multi' ? 'ok' : 'unsupported');
     this.#set('attach_cookie', this.#hasCookie, this.#hasCookie ? 'ok' : 'unsupported');
     if (socketSource === 'off') {
@@ -107,7 +126,7 @@ export class Programs {
     this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
   }
 
-  #load(feature: 'tls' | 'socket' | 'syscall' | 'process'): void {
+  #load(feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process'): void {
     const path = fromRoot(`build/bpf/${process.arch}/${feature}.bpf.o`);
     try {
       const object = this.#native.openObject(path, {
@@ -168,18 +187,21 @@ export class Programs {
    * Attaches the TLS programs to sites of one file: all of them or none.
    * @throws PlainsightError ATTACH
    */
-  attachTls(path: string, sites: readonly Site[]): Link {
-    const object = this.#objects.get('tls');
-    if (!object) throw new PlainsightError('ATTACH', 'the TLS programs are not loaded; see: plainsight doctor');
+  attachTls(path: string, sites: readonly TlsSite[]): Link {
     const links: Link[] = [];
     const close = () => {
       for (const link of links.splice(0)) link.close();
     };
     try {
-      for (const [program, returnProbe, group] of this.#groups(sites)) {
+      for (const { feature, program, returnProbe, group } of this.#groups(sites)) {
+        const object = this.#objects.get(feature);
+        if (!object) {
+          throw new PlainsightError('ATTACH', `the ${feature} programs are not loaded; see: plainsight doctor`);
+        }
         const uprobes = {
           offsets: BigUint64Array.from(group, (site) => BigInt(site.offset)),
-          cookies: BigUint64Array.from(group, (site) => site.cookie),
+          // Without cookies the program was chosen by it, and the kernel takes none.
+          cookies: BigUint64Array.from(group, (site) => (this.#hasCookie ? site.cookie : 0n)),
         };
         links.push(object.attachUprobes(program, path, uprobes, { returnProbe }));
       }
@@ -191,19 +213,17 @@ export class Programs {
   }
 
   /** The sites by the program and the way they are attached: each group is one link. */
-  *#groups(sites: readonly Site[]): Iterable<[program: string, returnProbe: boolean, group: Site[]]> {
-    const groups = new Map<string, Site[]>();
+  #groups(sites: readonly TlsSite[]): Iterable<SiteGroup> {
+    const groups = new Map<string, SiteGroup>();
     for (const site of sites) {
-      const program = this.#hasCookie ? `tls_${site.kind}` : `tls_${site.kind}_${site.cookie}`;
+      const feature = site.programs ?? 'tls';
+      const program = this.#hasCookie ? `${feature}_${site.kind}` : `${feature}_${site.kind}_${site.cookie}`;
       const key = `${program} ${site.method}`;
-      const group = groups.get(key);
-      if (group) group.push(site);
-      else groups.set(key, [site]);
+      const known = groups.get(key);
+      if (known) known.group.push(site);
+      else groups.set(key, { feature, program, returnProbe: site.method === 'uretprobe', group: [site] });
     }
-    for (const [key, group] of groups) {
-      const [program, method] = key.split(' ');
-      yield [program!, method === 'uretprobe', group];
-    }
+    return groups.values();
   }
 
   /** Writes the settings; before the first attach, and again when exclusions change. */
@@ -252,7 +272,7 @@ export class Programs {
     const key = new DataView(new ArrayBuffer(16));
     key.setBigUint64(0, BigInt(ssl), true);
     key.setUint32(8, pid, true);
-    this.#objects.get('tls')?.map('tls_streams').delete(new Uint8Array(key.buffer));
+    this.#map('tls_streams').delete(new Uint8Array(key.buffer));
   }
 
   /** Detaches the front ends; the ring can still be drained. */

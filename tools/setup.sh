@@ -47,7 +47,7 @@ needs=(
 	/usr/include/bpf/libbpf.h:libbpf-dev /usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev
 )
 [[ $packages == test ]] && needs+=(
-	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool
+	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey
 )
 
 # Programs of the system administrator are not on every user's PATH.

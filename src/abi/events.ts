@@ -36,7 +36,10 @@ export const COUNTER = {
   CHUNKS_EXCLUDED: 8,
   CHUNKS_OPAQUE: 9,
   CHUNKS_INSIDE_TLS: 10,
-  COUNT: 11,
+  BOUND_NESTED: 11,
+  BOUND_CONFLICT: 12,
+  UNBOUND: 13,
+  COUNT: 14,
 } as const;
 
 export const EVENT_HEADER = {

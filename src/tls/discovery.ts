@@ -2,7 +2,7 @@
  * Finds the TLS libraries that processes have mapped and attaches each file once, for all processes that map it now or
  * later. Processes are found by what they do: a new image is looked at a few times in its first two seconds, and whoever
  * is seen speaking TLS is looked at once more. Each has a state and a reason. Starts no timer: the caller runs tick().
- * Limits: 16384 processes, 512 attachments, 16 libraries of one process, 64 looks per tick.
+ * It never looks at its own process. Limits: 16384 processes, 512 attachments, 64 looks per tick.
  */
 
 import { LRUCache } from 'lru-cache';
@@ -11,6 +11,7 @@ import type { ProbePlanner } from '../probes/plan.ts';
 import type { ExecutableMapping } from '../process/proc-text.ts';
 import type { ProcFs } from '../process/procfs.ts';
 import type { Attacher, TlsLibrary, TlsReason } from './library.ts';
+import { type Candidate, LibraryFinder } from './library-finder.ts';
 import { type FileFacts, type FileMapper, LibraryFiles, type OpenPath } from './mapped-library.ts';
 import { type AttachedLibrary, describe, type ProcessTls, type ScanResult } from './process-tls.ts';
 import { TLS_LIBRARIES } from './registry.ts';
@@ -18,7 +19,6 @@ import { ScanSchedule } from './scan-schedule.ts';
 
 const MAX_PROCESSES = 16384;
 const MAX_ATTACHMENTS = 512;
-const MAX_LIBRARIES_PER_PROCESS = 16;
 const MAX_SCANS_PER_TICK = 64;
 const MAX_REMEMBERED_FAILURES = 1024;
 const MAX_REMEMBERED_MAPPINGS = 4096;
@@ -52,6 +52,8 @@ export interface DiscoveryOptions {
   readonly log?: DiscoveryLog;
   /** Of this node; files for another one are not attached. Default: where Node.js runs. */
   readonly machine?: ElfMachine;
+  /** Never looked at: the programs leave its calls out. Default: this process. */
+  readonly selfPid?: number;
   readonly maxProcesses?: number;
   readonly maxAttachments?: number;
 }
@@ -80,9 +82,10 @@ export class Discovery {
   };
   readonly #proc: ProcFs;
   readonly #attacher: Attacher;
-  readonly #libraries: readonly TlsLibrary[];
   readonly #log: DiscoveryLog | undefined;
   readonly #files: LibraryFiles;
+  readonly #finder: LibraryFinder;
+  readonly #selfPid: number;
   readonly #maxProcesses: number;
   readonly #maxAttachments: number;
   readonly #schedule: ScanSchedule;
@@ -103,13 +106,15 @@ export class Discovery {
   constructor(options: DiscoveryOptions) {
     this.#proc = options.proc;
     this.#attacher = options.attach;
-    this.#libraries = options.libraries ?? TLS_LIBRARIES;
+    this.#selfPid = options.selfPid ?? process.pid;
     this.#log = options.log;
     this.#maxProcesses = options.maxProcesses ?? MAX_PROCESSES;
     this.#maxAttachments = options.maxAttachments ?? MAX_ATTACHMENTS;
     this.#schedule = new ScanSchedule({ max: this.#maxProcesses });
     const machine = options.machine ?? hostMachine();
     this.#files = new LibraryFiles({ proc: options.proc, mapFile: options.mapFile, plan: options.plan, machine });
+    const libraries = options.libraries ?? TLS_LIBRARIES;
+    this.#finder = new LibraryFinder({ libraries, files: this.#files, mapFile: options.mapFile, machine });
   }
 
   /** Looks that found the schedule full. */
@@ -119,6 +124,7 @@ export class Discovery {
 
   /** Looks at one process now and attaches what it maps. Whatever goes wrong is a reason in the result. */
   scan(pid: number): ScanResult {
+    if (pid === this.#selfPid) return { pid, alive: true, libraries: [] };
     this.counters.scans++;
     const tracked = this.#processes.get(pid);
     const tlsSeen = tracked?.tlsSeen ?? false;
@@ -137,11 +143,15 @@ export class Discovery {
     if (refused && tracked && tracked.uses.length > 0) return { pid, alive: true, libraries: tracked.libraries };
     const libraries: ProcessTls[] = [];
     const uses = new Set<string>();
-    for (const { mapping, library } of this.#candidates(mappings)) {
-      const { facts, reason } = this.#attach(pid, mapping, library);
-      libraries.push(describe(pid, mapping.path, library, facts, reason));
-      if (facts && reason === '') uses.add(facts.identity);
-    }
+    const attach = (candidates: readonly Candidate[]) => {
+      for (const { mapping, library } of candidates) {
+        const { facts, reason } = this.#attach(pid, mapping, library);
+        libraries.push(describe(pid, mapping.path, library, facts, reason));
+        if (facts && reason === '') uses.add(facts.identity);
+      }
+    };
+    attach(this.#finder.find(pid, mappings));
+    if (tlsSeen && uses.size === 0) attach(this.#finder.search(pid, mappings));
     if (libraries.length === 0 && tlsSeen) {
       const reason = refused ? 'permission denied' : 'no known TLS library';
       libraries.push(describe(pid, '', undefined, undefined, reason));
@@ -232,21 +242,6 @@ export class Discovery {
       sites: facts.sites,
       processes: users.size,
     }));
-  }
-
-  /** One mapping of each file that may be a library. */
-  #candidates(mappings: readonly ExecutableMapping[]): { mapping: ExecutableMapping; library: TlsLibrary }[] {
-    const candidates: { mapping: ExecutableMapping; library: TlsLibrary }[] = [];
-    const seen = new Set<string>();
-    for (const mapping of mappings) {
-      const library = this.#libraries.find((candidate) => candidate.recognise(mapping.path));
-      const file = `${mapping.device}:${mapping.inode}`;
-      if (!library || seen.has(file)) continue;
-      seen.add(file);
-      candidates.push({ mapping, library });
-      if (candidates.length === MAX_LIBRARIES_PER_PROCESS) break;
-    }
-    return candidates;
   }
 
   #attach(

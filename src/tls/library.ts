@@ -3,6 +3,7 @@
  * functions are found by their symbols, so no version decides whether a library is covered.
  */
 
+import type { ElfFile, ElfMachine } from '../elf/elf-file.ts';
 import type { CallConvention, ProbeOperation } from '../probes/cookie.ts';
 import type { Site } from '../probes/plan.ts';
 
@@ -12,6 +13,8 @@ export interface TlsFunction {
   readonly convention: CallConvention;
   /** Without it the file is not attached at all. Beside these, one read and one write function must be there. */
   readonly required: boolean;
+  /** Symbol of the function to which this one hands its arguments. Where a file has that one, this one is not probed. */
+  readonly forwardsTo?: string;
 }
 
 export interface TlsLibrary {
@@ -20,12 +23,34 @@ export interface TlsLibrary {
   recognise(path: string): boolean;
   /** The version that the file's name gives away, '' when it does not. Only for display. */
   version(path: string): string;
+  /**
+   * Functions by which it is recognised where it is linked into an executable or into another library: all must be
+   * there. Empty: it is only recognised by the name of its file. Of two libraries that a file shows, the first in the
+   * registry wins.
+   */
+  readonly embedded: readonly string[];
   readonly functions: readonly TlsFunction[];
+  /**
+   * For what is part of a program and has conventions of its own: reads an executable instead of the three above.
+   * undefined: the program does not have it. @throws as readElf()
+   */
+  readonly inspect?: (file: ElfFile, bytes: Uint8Array, machine: ElfMachine) => Inspection | undefined;
+}
+
+/** What `inspect` says of an executable. */
+export interface Inspection {
+  readonly version: string;
+  readonly buildId: string;
+  /** '' when it can be attached; else there are no sites. */
+  readonly reason: TlsReason;
+  readonly sites: readonly TlsSite[];
 }
 
 /** One place to probe, and the function that it is for. */
 export interface TlsSite extends Site {
   readonly symbol: string;
+  /** Of which BPF object its programs are; those for libraries written in C when missing. */
+  readonly programs?: 'gotls';
 }
 
 /** Puts the probes into a file. `path` leads to it at this moment only. Throws when it cannot; then nothing is attached. */
@@ -51,6 +76,11 @@ export const TLS_REASONS = [
   'other machine',
   'function cannot be probed',
   'returns cannot be covered',
+  'packed executable',
+  'Go version unknown',
+  'Go version too old',
+  'Go version unverified',
+  'Go functions not found',
   'attach failed',
   'too many libraries',
 ] as const;
@@ -67,6 +97,11 @@ const UNSUPPORTED: ReadonlySet<TlsReason> = new Set<TlsReason>([
   'other machine',
   'function cannot be probed',
   'returns cannot be covered',
+  'packed executable',
+  'Go version unknown',
+  'Go version too old',
+  'Go version unverified',
+  'Go functions not found',
 ]);
 
 export function stateOf(reason: TlsReason): TlsState {

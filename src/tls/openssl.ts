@@ -1,18 +1,20 @@
 /**
- * OpenSSL and its forks as a shared library: libssl.so.3, libssl.so.1.1, libssl-<hash>.so.1.1 of Python wheels. All have
- * SSL_read and SSL_write since 0.9; the `_ex` forms came with 1.1.1, and each is optional. NSS is not one of them, though
- * its file is called libssl3.so.
+ * OpenSSL and LibreSSL: libssl.so.3, libssl.so.1.1, libssl-<hash>.so.1.1 of Python wheels, and linked into executables
+ * (Node.js exports the functions, others keep them in .symtab). All have SSL_read and SSL_write since 0.9; the `_ex` forms
+ * came with 1.1.1, and each is optional. NSS is not one of them, though its file is called libssl3.so. Not seen: reads and
+ * writes through BIO_f_ssl(), which call internal functions without a symbol, and SSL_sendfile() of kernel TLS.
  */
 
-import { basename } from 'node:path';
 import type { TlsLibrary } from './library.ts';
+import { libraryFileName, soVersion } from './library-path.ts';
 
 const FILE_NAME = /^libssl[.-].*so/;
 
 export const openssl: TlsLibrary = {
   name: 'openssl',
-  recognise: (path) => FILE_NAME.test(fileName(path)),
-  version: (path) => /\.so\.([0-9][0-9A-Za-z.]*)$/.exec(path)?.[1] ?? '',
+  recognise: (path) => FILE_NAME.test(libraryFileName(path)),
+  version: soVersion,
+  embedded: ['SSL_read', 'SSL_write', 'SSL_free'],
   functions: [
     { symbol: 'SSL_read', operation: 'read', convention: 'n', required: false },
     { symbol: 'SSL_write', operation: 'write', convention: 'n', required: false },
@@ -24,8 +26,3 @@ export const openssl: TlsLibrary = {
     { symbol: 'SSL_shutdown', operation: 'shutdown', convention: 'n', required: false },
   ],
 };
-
-function fileName(path: string): string {
-  const name = basename(path);
-  return name.startsWith('memfd:') ? name.slice('memfd:'.length) : name;
-}

@@ -14,7 +14,9 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { PlainsightError } from '../../src/errors.ts';
+import { planProbes } from '../../src/probes/plan.ts';
 import { type FileStat, ProcFs } from '../../src/process/procfs.ts';
+import { openssl } from '../../src/tls/openssl.ts';
 import { buildSample, patched, withoutSections } from '../elf/sample.ts';
 import { deviceAndInode, makeFakeProc } from '../process/fake-proc.ts';
 import { type Fixture, mapped, sample, start, states } from './fake-node.ts';
@@ -73,6 +75,52 @@ test('files that cannot be used have a reason, logged once per file and not once
 
 test('stripped of its section headers a library is attached all the same', (context) => {
   const fixture = start(context, withoutSections(sample));
+  fixture.discovery.scan(100);
+  assert.equal(fixture.sites[0]?.length, 10);
+});
+
+test('the planner gets the code of each function, and no more', (context) => {
+  const seen: string[] = [];
+  const fixture = start(context, sample, {
+    plan: (view, fn, signature) => {
+      const same = Buffer.compare(view.code!, sample.subarray(fn.fileOffset, fn.fileOffset + fn.sizeBytes)) === 0;
+      if (same && fn.sizeBytes > 0) seen.push(fn.name);
+      return planProbes(view, fn, signature);
+    },
+  });
+  fixture.discovery.scan(100);
+  assert.deepEqual(seen, ['SSL_read', 'SSL_write', 'SSL_read_ex', 'SSL_write_ex', 'SSL_free', 'SSL_shutdown']);
+});
+
+test('functions that cannot be planned are left out, and are the reason when none is left', (context) => {
+  const refuse = (...names: string[]) =>
+    start(context, sample, {
+      plan: (view, fn, signature) => {
+        const plan = planProbes({ machine: view.machine }, fn, signature);
+        if (!names.includes(fn.name)) return plan;
+        return { ...plan, entries: [], returns: [], verdict: 'none', reason: 'returns cannot be covered' };
+      },
+    });
+  const some = refuse('SSL_read', 'SSL_free');
+  some.discovery.scan(100);
+  assert.equal(some.sites[0]?.length, 7);
+  const none = refuse('SSL_read', 'SSL_read_ex');
+  none.discovery.scan(100);
+  assert.deepEqual(none.attached, []);
+  assert.deepEqual(states(none.discovery.processes()), [
+    '100 openssl /lib/libssl.so.3 3 unsupported returns cannot be covered',
+  ]);
+});
+
+test('two names of one function are probed once', (context) => {
+  const fixture = start(context, sample, {
+    libraries: [
+      {
+        ...openssl,
+        functions: [...openssl.functions, { ...openssl.functions[0]!, operation: 'write' }],
+      },
+    ],
+  });
   fixture.discovery.scan(100);
   assert.equal(fixture.sites[0]?.length, 10);
 });

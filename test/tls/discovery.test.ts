@@ -103,11 +103,27 @@ test('a process in a chroot: its paths begin at the root of its mount namespace'
   assert.deepEqual(fixture.attached, ['/1/root/lib/libssl.so.3']);
 });
 
-test('NSS is not OpenSSL; kernel threads have no libraries', (context) => {
+test('kernel threads have no libraries', (context) => {
   const fixture = start(context);
-  assert.deepEqual(fixture.discovery.scan(500), { pid: 500, alive: true, libraries: [] });
   assert.deepEqual(fixture.discovery.scan(700), { pid: 700, alive: true, libraries: [] });
   assert.deepEqual(fixture.opened, []);
+});
+
+test('NSS without names for its functions has a state and a reason', (context) => {
+  const fixture = start(context);
+  fixture.discovery.scan(500);
+  assert.deepEqual(states(fixture.discovery.processes()), [
+    '500 nss /usr/lib/firefox/libssl3.so 3 unsupported no read or write function',
+  ]);
+  assert.deepEqual(fixture.attached, []);
+});
+
+test('its own process is not looked at', (context) => {
+  const fixture = start(context, sample, { selfPid: 100 });
+  assert.deepEqual(fixture.discovery.scan(100), { pid: 100, alive: true, libraries: [] });
+  fixture.discovery.tlsSeen(100);
+  fixture.discovery.tick(5);
+  assert.deepEqual(fixture.attached, []);
 });
 
 test('two libraries of one process are both attached, each once', (context) => {
@@ -122,11 +138,11 @@ test('two libraries of one process are both attached, each once', (context) => {
 
 test('a process that speaks TLS without a known library is visible', (context) => {
   const fixture = start(context);
-  fixture.discovery.tlsSeen(500);
-  assert.deepEqual(states(fixture.discovery.processes()), ['500    pending waiting for a scan']);
+  fixture.discovery.tlsSeen(700);
+  assert.deepEqual(states(fixture.discovery.processes()), ['700    pending waiting for a scan']);
   fixture.discovery.tick(5);
-  assert.deepEqual(states(fixture.discovery.processes()), ['500    unsupported no known TLS library']);
-  fixture.discovery.processExited(500);
+  assert.deepEqual(states(fixture.discovery.processes()), ['700    unsupported no known TLS library']);
+  fixture.discovery.processExited(700);
   assert.deepEqual(fixture.discovery.processes(), []);
 });
 

@@ -40,13 +40,13 @@ func must(err error) {
 
 // Fields by their names, as Go 1.22 renamed those of the table of methods.
 var fields = map[string][]string{
-	"tlsConnConn":   {"crypto/tls.Conn conn"},
+	"tlsConnConn":    {"crypto/tls.Conn conn"},
 	"interfaceTable": {"runtime.iface tab"},
-	"interfaceData": {"runtime.iface data"},
-	"tableType":     {"runtime.itab _type", "internal/abi.ITab Type"},
-	"tableHash":     {"runtime.itab hash", "internal/abi.ITab Hash"},
-	"tableMethods":  {"runtime.itab fun", "internal/abi.ITab Fun"},
-	"gGoid":         {"runtime.g goid"},
+	"interfaceData":  {"runtime.iface data"},
+	"tableType":      {"runtime.itab _type", "internal/abi.ITab Type"},
+	"tableHash":      {"runtime.itab hash", "internal/abi.ITab Hash"},
+	"tableMethods":   {"runtime.itab fun", "internal/abi.ITab Fun"},
+	"gGoid":          {"runtime.g goid"},
 }
 
 // Fields of fields: their offsets add up.
