@@ -1,9 +1,15 @@
-/** `npm run bench [pipeline|memory]`: prints figures, judges nothing. */
+/** `npm run bench [-- pipeline|memory|go-symbols]`: prints figures, judges nothing. The last fetches packages: by name only. */
 
+import { benchGoSymbols } from './go-symbols.ts';
 import { benchMemory } from './memory.ts';
 import { benchPipeline } from './pipeline.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<void>>> = { pipeline: benchPipeline, memory: benchMemory };
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+  pipeline: benchPipeline,
+  memory: benchMemory,
+  'go-symbols': benchGoSymbols,
+};
+const USUAL = ['pipeline', 'memory'];
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !(name in BENCHES));
@@ -11,5 +17,5 @@ if (unknown !== undefined) {
   console.error(`bench: there is no ${unknown}; there are: ${Object.keys(BENCHES).join(', ')}`);
   process.exitCode = 64;
 } else {
-  for (const name of names.length > 0 ? names : Object.keys(BENCHES)) await BENCHES[name]!();
+  for (const name of names.length > 0 ? names : USUAL) await BENCHES[name]!();
 }

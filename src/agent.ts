@@ -89,7 +89,7 @@ class Agent implements AgentHandle {
       mapFile: (path) => addon.mapFile(path),
       plan: (view, fn, signature) => {
         const attachCookie = this.#programs.isEnabled('attach_cookie');
-        return planProbes(view, fn, signature, { returnProbe: config.returnProbe, attachCookie });
+        return planProbes(view, fn, signature, { returnProbe: this.#programs.returnProbe, attachCookie });
       },
       libraries: [
         ...TLS_LIBRARIES,

@@ -4,11 +4,13 @@
  * Only when nothing at all can be captured does load() throw.
  */
 
+import { release } from 'node:os';
 import { COUNTER, SETTINGS } from './abi/events.ts';
 import type { Config } from './config.ts';
 import { PlainsightError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { BpfMap, BpfObject, Link, Native, RingBuffer } from './native.ts';
+import { isUretprobeSafe } from './probes/uretprobe.ts';
 import { fromRoot } from './root.ts';
 import type { TlsSite } from './tls/library.ts';
 
@@ -32,10 +34,10 @@ const FIXED_PROGRAMS = [
   ...[8, 9, 12, 13].map((cookie) => `tls_return_${cookie}`),
 ];
 
-export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | `error_${string}`;
+export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | 'unsafe' | `error_${string}`;
 
 export interface Feature {
-  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie';
+  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie' | 'uretprobe';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
 }
@@ -89,6 +91,12 @@ export class Programs {
     return [...this.#features.values()];
   }
 
+  /** `--return-probe`, or what this kernel makes of `auto`. */
+  get returnProbe(): Config['returnProbe'] {
+    const { returnProbe } = this.#config;
+    return returnProbe === 'auto' && !this.isEnabled('uretprobe') ? 'sites' : returnProbe;
+  }
+
   isEnabled(feature: Feature['feature']): boolean {
     return this.#features.get(feature)?.enabled === true;
   }
@@ -96,6 +104,9 @@ export class Programs {
   #loadAll(): void {
     const { tls, socketSource } = this.#config;
     this.#load('process');
+    const safe = isUretprobeSafe(release(), process.arch);
+    if (this.#config.returnProbe === 'sites') this.#set('uretprobe', false, 'disabled');
+    else this.#set('uretprobe', safe, safe ? 'ok' : 'unsafe');
     for (const feature of ['tls', 'gotls'] as const) {
       if (tls === 'off') this.#set(feature, false, 'disabled');
       else if (feature === 'gotls' && !this.#hasCookie) this.#set(feature, false, 'unsupported');

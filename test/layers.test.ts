@@ -51,7 +51,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 
   // The composition root and its parts.
   'fan-out': { imports: [], types: ['stream'], pure: true },
-  programs: { imports: ['errors', 'abi', 'root'], types: ['config', 'log', 'native', 'probes', 'tls'] },
+  programs: { imports: ['errors', 'abi', 'probes', 'root'], types: ['config', 'log', 'native', 'tls'] },
   agent: { imports: [...BELOW_AGENT, 'fan-out', 'programs'], types: ['cli'] },
   cli: { imports: [...BELOW_AGENT, 'fan-out', 'agent'] },
   main: { imports: [...BELOW_AGENT, 'agent', 'cli'] },

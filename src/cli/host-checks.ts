@@ -4,6 +4,7 @@
  */
 
 import type { KernelFeature, ProbeResult } from '../native.ts';
+import { isUretprobeSafe } from '../probes/uretprobe.ts';
 import type { HostFacts } from './host-facts.ts';
 
 /** `degraded`: runs, but not with everything. `missing`: cannot run. */
@@ -51,6 +52,7 @@ export function judge(facts: HostFacts): Check[] {
       ...ok(`${facts.unprivilegedBpfDisabled ?? 'not there'}; does not matter with BPF`),
     },
     { name: 'cgroup', ...judgeCgroup(facts) },
+    { name: 'uretprobes', ...judgeUretprobes(facts) },
   ];
   return checks.concat(judgeFeatures(facts.features));
 }
@@ -143,6 +145,14 @@ function judgeMemlock(facts: HostFacts): Verdict {
   if (facts.memlockBytes !== undefined && facts.memlockBytes >= MEMLOCK_NEEDED_BYTES) return ok('high enough');
   const limit = facts.memlockBytes === undefined ? 'not known' : `${Math.floor(facts.memlockBytes / 1024)} KiB`;
   return missing(`${limit}, 128 MiB are needed before 5.11`, 'ulimit -l unlimited, or add SYS_RESOURCE');
+}
+
+function judgeUretprobes({ kernelRelease, architecture }: HostFacts): Verdict {
+  if (kernelRelease === undefined || isUretprobeSafe(kernelRelease, architecture)) return ok('safe on this kernel');
+  return degraded(
+    'would kill processes under strict seccomp filters on this kernel, and are not used',
+    'boot a kernel of 6.12.14, 6.13.3 or 6.14 on',
+  );
 }
 
 function judgeCgroup({ cgroup }: HostFacts): Verdict {

@@ -31,7 +31,7 @@ function featuresBut(...refused: KernelFeature[]): Partial<Record<KernelFeature,
 }
 
 const FIT: HostFacts = {
-  kernelRelease: '6.12.9-amd64',
+  kernelRelease: '6.12.19-amd64',
   architecture: 'x64',
   btf: { path: '/sys/kernel/btf/vmlinux', state: 'ok' },
   capabilities: ALL,
@@ -92,6 +92,7 @@ describe('judging', () => {
       [],
     ],
     ['no cgroup', { cgroup: 'none' }, ['cgroup degraded']],
+    ['6.11', { kernelRelease: '6.11.0-14-generic' }, ['uretprobes degraded']],
     ['in a container', { initialPidNamespace: false }, ['pid namespace missing']],
     ['in an unknown pid namespace', { initialPidNamespace: undefined }, ['pid namespace degraded']],
     ['no ring buffer', { features: featuresBut('ring_buffer') }, ['ring buffer missing']],
@@ -265,8 +266,8 @@ describe('doctor', () => {
     const context = fakeContext({ hostRoot: makeHost(t) });
     assert.equal(await main(['doctor'], context), 0);
     const lines = context.stdout.text.split('\n');
-    assert.equal(lines[0], 'ok        kernel                     6.12.9-amd64 (5.8 or later is needed)');
-    assert.equal(lines.length, 11 + 9 + 3);
+    assert.equal(lines[0], 'ok        kernel                     6.12.19-amd64 (5.8 or later is needed)');
+    assert.equal(lines.length, 12 + 9 + 3);
     assert.equal(lines.at(-2), 'all features');
   });
 

@@ -123,7 +123,7 @@ const MOUNTS = [
 
 /** path -> content; symbolic links begin with `->`. */
 export const FIT_HOST: Readonly<Record<string, string | Buffer>> = {
-  '/proc/sys/kernel/osrelease': '6.12.9-amd64\n',
+  '/proc/sys/kernel/osrelease': '6.12.19-amd64\n',
   '/proc/sys/kernel/perf_event_paranoid': '3\n',
   '/proc/sys/kernel/unprivileged_bpf_disabled': '2\n',
   '/proc/self/status': 'Name:\tnode\nCapPrm:\t000001ffffffffff\nCapEff:\t000001ffffffffff\n',
