@@ -34,8 +34,9 @@ const DRAIN_BUSY_MS = 5;
 const DRAIN_IDLE_MS = 20;
 /** Batches in a row before timers and sockets have their turn. */
 const BATCHES_PER_TURN = 16;
-const SWEEP_MS = 10_000;
-const MAX_CONNECTIONS = 65_536;
+const SWEEP_MS = 5_000;
+/** As many as the kernel side tracks of each kind. */
+const MAX_CONNECTIONS = 32_768;
 
 export async function startAgent(config: Config, options: StartOptions): Promise<AgentHandle> {
   const agent = new Agent(config, options);
@@ -156,6 +157,8 @@ class Agent implements AgentHandle {
       });
       this.webAddress = await this.#server.start();
     }
+    // What the start needed (types of the kernel, ELF tables, compiled code) is garbage now; V8 alone would let it lie.
+    globalThis.gc?.();
     native().trimMemory();
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
