@@ -38,6 +38,7 @@ static __always_inline void capture_go(__u64 conn, __u64 buffer, __s64 length, i
 		return;
 	stream = &tls->stream;
 	if (is_excluded(stream, settings)) {
+		advance(stream, direction, length);
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return;
 	}
@@ -116,8 +117,10 @@ int gotls_return(struct pt_regs *regs)
 	if (call.on_stack) {
 		struct go_stack stack;
 
-		if (!read_stack(key.g, &stack))
+		if (!read_stack(key.g, &stack)) {
+			count(COUNTER_LOST_READ);
 			return 0;
+		}
 		call.buffer = stack.hi - call.buffer;
 	}
 	capture_go(call.conn, call.buffer, length, INGRESS, pid, settings);
