@@ -44,7 +44,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
 };
 
 /** Folders of test/ with commands of their own. */
-const ELSEWHERE = ['vm', 'go'];
+const ELSEWHERE = ['vm', 'go', 'stacks'];
 
 /** Bits of CapEff (include/uapi/linux/capability.h). */
 const CAP_SYS_ADMIN = 1n << 21n;

@@ -277,7 +277,7 @@ export class Discovery {
     try {
       handle = this.#attacher.attach(open.path, facts.sites);
     } catch (cause) {
-      if (!this.#proc.exists(pid)) return 'process exited';
+      if (this.#isGone(pid)) return 'process exited';
       this.counters.attachFailures++;
       this.#failures.set(facts.identity, { reason: 'attach failed', retryMs: this.#nowMs + RETRY_MS });
       const detail = cause instanceof Error ? cause.message : String(cause);
@@ -291,7 +291,7 @@ export class Discovery {
     // Attached by path: had the name moved to another file meanwhile, the probes would sit in the wrong one.
     if (!this.#files.isUnchanged(open)) {
       handle.close();
-      return this.#proc.exists(pid) ? 'file replaced' : 'process exited';
+      return this.#isGone(pid) ? 'process exited' : 'file replaced';
     }
     this.counters.attached++;
     this.#failures.delete(facts.identity);
@@ -307,8 +307,13 @@ export class Discovery {
     return '';
   }
 
+  /** A zombie has lost its root and its executable: that paths through it lead nowhere says nothing of the file. */
+  #isGone(pid: number): boolean {
+    return !this.#proc.exists(pid) || this.#proc.executable(pid) === undefined;
+  }
+
   #failed(pid: number, mapping: ExecutableMapping, reason: TlsReason, file: string): TlsReason {
-    if (!this.#proc.exists(pid)) return 'process exited';
+    if (this.#isGone(pid)) return 'process exited';
     if (reason !== 'attach failed' && reason !== 'process exited') {
       this.#logOnce(`${reason}:${file}`, 'the TLS of a library is not seen', { reason, path: mapping.path, pid });
     }

@@ -5,19 +5,41 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { promisify } from 'node:util';
+import { inspect, isDeepStrictEqual, promisify } from 'node:util';
 import { fromRoot } from '../../src/root.ts';
 
 export const run = promisify(execFile);
 export const PLAINSIGHT = fromRoot('bin/plainsight');
 /** Debian's, not one that stands earlier in PATH: that may bring an OpenSSL of its own. */
 export const PYTHON = '/usr/bin/python3';
-const START_LIMIT_MS = 20_000;
+
+/**
+ * PLAINSIGHT_TEST_SCALE: a factor for counts and sizes. Below 1 it says that this machine is slow (an emulated one), so what
+ * is waited for may take longer, and two clocks of the same event may differ by more.
+ */
+const SCALE = Number(process.env.PLAINSIGHT_TEST_SCALE ?? 1);
+assert.ok(SCALE > 0 && SCALE <= 1, 'PLAINSIGHT_TEST_SCALE must be above 0 and at most 1');
+export const IS_SLOW = SCALE < 1;
+
+/** A count of the tests as this machine takes it: never below `least`. */
+export function scaled(count: number, least: number): number {
+  return Math.max(Math.min(least, count), Math.round(count * SCALE));
+}
+
+/** For titles: a count as people write it. */
+export const written = (count: number) => count.toLocaleString('en-US');
+
+const START_LIMIT_MS = IS_SLOW ? 240_000 : 20_000;
+/** How long an exposition may take to become what is expected. */
+const SETTLE_MS = IS_SLOW ? 30_000 : 2_000;
+const SETTLE_STEP_MS = 40;
+/** A child that does not end by itself. */
+const END_LIMIT_MS = IS_SLOW ? 30_000 : 5_000;
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -84,7 +106,7 @@ export function start(t: TestContext, command: string, args: readonly string[], 
     },
   };
   t.after(async () => {
-    const forced = setTimeout(() => child.kill('SIGKILL'), 5000);
+    const forced = setTimeout(() => child.kill('SIGKILL'), END_LIMIT_MS);
     await handle.stop();
     clearTimeout(forced);
   });
@@ -152,8 +174,17 @@ export interface RunningAgent extends Child {
 }
 
 /** `plainsight run` on a free port, ready when this returns. */
-export async function startAgent(t: TestContext, ...args: string[]): Promise<RunningAgent> {
-  const child = start(t, PLAINSIGHT, ['run', '--listen', '127.0.0.1:0', ...args]);
+export function startAgent(t: TestContext, ...args: string[]): Promise<RunningAgent> {
+  return startAgentWith(t, [PLAINSIGHT], ...args);
+}
+
+/** By a command that ends with the agent: `setpriv ... plainsight`. */
+export async function startAgentWith(
+  t: TestContext,
+  [program = '', ...rest]: readonly string[],
+  ...args: string[]
+): Promise<RunningAgent> {
+  const child = start(t, program, [...rest, 'run', '--listen', '127.0.0.1:0', ...args]);
   const url = await until('the agent starts', () => {
     const exited = child.process.exitCode;
     if (exited !== null) throw new Error(`the agent ended with ${exited}: ${child.stderr()}`);
@@ -167,11 +198,16 @@ export async function startAgent(t: TestContext, ...args: string[]): Promise<Run
       const sorted = new Map([...expected].sort());
       let exposition = await scrape();
       const total = (counts: Map<string, number>) => [...counts.values()].reduce((a, b) => a + b, 0);
-      for (let i = 0; i < 50 && total(exposition.transactions(role, labels)) < total(sorted); i++) {
-        await sleep(40);
+      const rounds = SETTLE_MS / SETTLE_STEP_MS;
+      for (let i = 0; i < rounds && total(exposition.transactions(role, labels)) < total(sorted); i++) {
+        await sleep(SETTLE_STEP_MS);
         exposition = await scrape();
       }
-      assert.deepEqual(exposition.transactions(role, labels), sorted);
+      const found = exposition.transactions(role, labels);
+      if (!isDeepStrictEqual(found, sorted)) {
+        const why = exposition.samples.filter(({ name, value }) => value > 0 && /(incomplete|lost)_total$/.test(name));
+        assert.fail(`${inspect(found)} instead of ${inspect(sorted)}; ${inspect(why, { depth: 3 })}`);
+      }
       return exposition;
     },
   });
@@ -249,6 +285,33 @@ export async function startPythonServer(
   const child = start(t, PYTHON, [fromRoot('fixtures/servers/server.py'), String(port), ...secure]);
   await until('the Python server listens', () => (child.stdout().includes('ready') ? true : undefined));
   return Object.assign(child, { port });
+}
+
+/**
+ * A copy of Node.js, with the OpenSSL that is linked into it where it was built so. Its name is its service, which sets it
+ * apart from the test's own process: that one scrapes the agent by HTTP.
+ */
+export function copyNode(folder: string): string {
+  const copy = join(folder, 'node-copy');
+  copyFileSync(process.execPath, copy);
+  return copy;
+}
+
+export async function startNodeServer(
+  t: TestContext,
+  node: string,
+  tls: Certificate | undefined,
+): Promise<Child & { port: number }> {
+  const port = await freePort();
+  const secure = tls ? [tls.certificate, tls.key] : [];
+  const child = start(t, node, [fromRoot('fixtures/servers/node-server.mjs'), String(port), ...secure]);
+  await until('the Node.js server listens', () => (child.stdout().includes('ready') ? true : undefined));
+  return Object.assign(child, { port });
+}
+
+/** Does this kernel have the tracepoints of the socket front end (6.3)? Found in another way than the agent does. */
+export function hasSocketTracepoints(): boolean {
+  return readFileSync('/sys/kernel/btf/vmlinux').includes('btf_trace_sock_send_length\0');
 }
 
 export async function canConnect(port: number): Promise<boolean> {

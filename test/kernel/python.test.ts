@@ -7,23 +7,26 @@ import {
   PYTHON,
   readCounts,
   run,
+  scaled,
   sleep,
   startAgent,
   startNginx,
   startPythonServer,
   temporaryFolder,
   until,
+  written,
 } from './harness.ts';
 
+const REQUESTS = scaled(1000, 500);
 const CLIENT = fromRoot('fixtures/servers/client.py');
 
 for (const scheme of ['https', 'http'] as const) {
-  test(`Python server and client, ${scheme}: 1,000 requests of five methods and seven statuses`, async (t) => {
+  test(`Python server and client, ${scheme}: ${written(REQUESTS)} requests of five methods and seven statuses`, async (t) => {
     const tls = scheme === 'https' ? await makeCertificate(temporaryFolder(t)) : undefined;
     const server = await startPythonServer(t, tls);
     const agent = await startAgent(t);
     // The client is not there yet when the agent starts: it is found when it comes, within a second.
-    const { stdout } = await run(PYTHON, [CLIENT, `${scheme}://127.0.0.1:${server.port}`, '1000', '1']);
+    const { stdout } = await run(PYTHON, [CLIENT, `${scheme}://127.0.0.1:${server.port}`, String(REQUESTS), '1']);
     const expected = readCounts(stdout);
     const service = await serviceOf(server.pid);
     // The two are the same executable, so the same service; the roles tell them apart.

@@ -8,12 +8,14 @@ import {
   makeCertificate,
   PLAINSIGHT,
   run,
+  scaled,
   start,
   startNginx,
   temporaryFolder,
   until,
 } from './harness.ts';
 
+const REQUESTS = scaled(1000, 200);
 const PATHS = ['/ok', '/empty', '/missing', '/error'];
 
 /** The lines about traffic, which a replay prints alone. */
@@ -33,11 +35,14 @@ for (const payload of [[], ['--include-payload']]) {
     const live = join(folder, 'live.txt');
     const record = start(t, PLAINSIGHT, ['record', '--out', capture, '--metrics', live, ...payload]);
     await until('record is attached', () => (record.stderr().includes('recording to') ? true : undefined));
-    assert.equal(await h2load(`https://127.0.0.1:${nginx.port}`, PATHS, 1000), 1000);
-    assert.equal(await h2load(`http://127.0.0.1:${plain.port}`, PATHS, 1000), 1000);
+    assert.equal(await h2load(`https://127.0.0.1:${nginx.port}`, PATHS, REQUESTS), REQUESTS);
+    assert.equal(await h2load(`http://127.0.0.1:${plain.port}`, PATHS, REQUESTS), REQUESTS);
     assert.deepEqual(await record.stop('SIGINT'), { code: 0, signal: null }, record.stderr());
     const text = readFileSync(live, 'utf8');
-    assert.ok(new Exposition(text).sum('http_request_duration_seconds_count', { service: 'nginx' }) >= 2000, text);
+    assert.ok(
+      new Exposition(text).sum('http_request_duration_seconds_count', { service: 'nginx' }) >= 2 * REQUESTS,
+      text,
+    );
     const { stdout } = await run(PLAINSIGHT, ['replay', capture, '--metrics'], { maxBuffer: 64 * 1024 * 1024 });
     assert.equal(traffic(stdout), traffic(text));
   });

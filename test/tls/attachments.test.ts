@@ -163,6 +163,20 @@ test('a process that dies while it is attached is no failure of the file', (cont
   assert.equal(fixture.discovery.counters.attachFailures, 0);
 });
 
+test('a zombie is no failure of the file: the next process is attached at once', (context) => {
+  const fixture = start(context);
+  fixture.onAttach = () => {
+    rmSync(join(fixture.root, '100/exe'));
+    throw new PlainsightError('ATTACH', 'no such file', { errno: 2 });
+  };
+  assert.equal(fixture.discovery.scan(100).alive, false);
+  fixture.onAttach = () => {};
+  symlinkSync('/usr/sbin/nginx', join(fixture.root, '100/exe'));
+  fixture.discovery.scan(100);
+  assert.deepEqual(states(fixture.discovery.processes()), ['100 openssl /lib/libssl.so.3 3 attached']);
+  assert.deepEqual(fixture.warnings, []);
+});
+
 test('a name that moves to another file while it is attached is detached at once', (context) => {
   const fixture = start(context);
   fixture.onAttach = (path) => {

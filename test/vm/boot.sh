@@ -29,6 +29,9 @@ if [[ $interactive == yes ]]; then
 	# A controlling terminal, so that ^C and job control work.
 	setsid --ctty --wait bash --login -i <"/dev/$console" >"/dev/$console" 2>&1
 else
+	# What a guest that is never heard of again was doing.
+	: >/results/stdout
+	tail --follow /results/stdout >"/dev/$console" 2>/dev/null &
 	timeout --kill-after=5 "$limit" bash /run/vm/command.sh </dev/null >/results/stdout 2>/results/stderr
 	echo $? >/results/exit-code
 	dmesg >/results/dmesg 2>&1

@@ -9,7 +9,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromRoot } from '../../src/root.ts';
-import type { Architecture } from './architecture.ts';
+import { type Architecture, isForeign } from './architecture.ts';
 
 export const CACHE = fromRoot('.cache/vm');
 const TRIES = 3;
@@ -144,7 +144,8 @@ export function findProgram(name: string): string | undefined {
 }
 
 /** Installs what is missing when this user can. @throws NotPossible with the command that does it */
-export async function setUpHost({ emulator, emulatorPackage }: Architecture): Promise<void> {
+export async function setUpHost(architecture: Architecture): Promise<void> {
+  const { emulator, emulatorPackage, triplet, compilerPackage } = architecture;
   removeLeftovers();
   const packages: Record<string, string> = {
     [emulator]: emulatorPackage,
@@ -155,6 +156,7 @@ export async function setUpHost({ emulator, emulatorPackage }: Architecture): Pr
     depmod: 'kmod',
     mke2fs: 'e2fsprogs',
     setpriv: 'util-linux',
+    ...(isForeign(architecture) ? { [`${triplet}-g++`]: compilerPackage } : {}),
   };
   const missing = Object.keys(packages).filter((program) => findProgram(program) === undefined);
   if (missing.length > 0) {

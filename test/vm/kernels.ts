@@ -29,6 +29,8 @@ export interface KernelRow {
   readonly architecture: DebianArchitecture;
   /** Further words of the kernel's command line. */
   readonly options?: readonly string[];
+  /** Files of test/kernel/, without their ending, for a guest in which the programs are not expected to load. */
+  readonly tests?: readonly string[];
 }
 
 export interface Kernel {

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromRoot } from '../../src/root.ts';
-import { ARCHITECTURES, type Architecture } from './architecture.ts';
+import { ARCHITECTURES, type Architecture, isForeign } from './architecture.ts';
 import { CACHE, keep, must, run, withTemporary } from './host.ts';
 import type { Kernel } from './kernels.ts';
 
@@ -45,18 +45,26 @@ export interface GuestResult {
   readonly console: string;
 }
 
-let accelerator: Promise<string> | undefined;
+const accelerators = new Map<string, Promise<string>>();
 
 /**
  * Both processors in turn on one thread. With a thread for each, a processor can run into the int3 that the kernel puts
  * where it changes its own code after the kernel has removed it, and panics; two guests fill two cores either way.
  */
 const EMULATION = 'tcg,thread=single';
+/**
+ * The guest's clock counts its instructions, 2 ns each, and leaps when nothing runs. By the host's clock a few instructions
+ * would take as long as a time slice: programs of the agent are then interrupted all the time, as no real machine does it.
+ */
+const EMULATED_CLOCK = ['-icount', 'shift=1,sleep=off'];
 
 /** `kvm` when a machine can be made and run with it: a /dev/kvm that can be opened does not promise that. */
 function findAccelerator(architecture: Architecture): Promise<string> {
-  accelerator ??= (async () => {
-    if (!existsSync('/dev/kvm') || process.arch !== architecture.node) return EMULATION;
+  if (isForeign(architecture)) return Promise.resolve(EMULATION);
+  const known = accelerators.get(architecture.debian);
+  if (known) return known;
+  const accelerator = (async () => {
+    if (!existsSync('/dev/kvm')) return EMULATION;
     // The firmware finds nothing to boot and turns the machine off.
     const options = [
       '-machine',
@@ -75,6 +83,7 @@ function findAccelerator(architecture: Architecture): Promise<string> {
     const { status } = await run('timeout', ['--signal=KILL', '10', architecture.emulator, ...options, ...once]);
     return status === 0 ? 'kvm' : EMULATION;
   })();
+  accelerators.set(architecture.debian, accelerator);
   return accelerator;
 }
 
@@ -85,6 +94,7 @@ async function emulatorArguments(guest: Guest, exchange: string): Promise<string
     ...['-drive', `file=${path},format=raw,if=none,id=${name},${options}`],
     ...['-device', `virtio-blk-pci,drive=${name},serial=${name}`],
   ];
+  const accelerator = await findAccelerator(architecture);
   const words = [
     `console=${architecture.console}`,
     // A panic ends the machine; what it printed is in the console's output.
@@ -96,7 +106,9 @@ async function emulatorArguments(guest: Guest, exchange: string): Promise<string
     ...(row.options ?? []),
   ];
   return [
-    ...['-machine', architecture.machine, '-accel', await findAccelerator(architecture), '-cpu', 'max', '-smp', '2'],
+    ...['-machine', architecture.machine, '-accel', accelerator],
+    ...(accelerator === EMULATION ? EMULATED_CLOCK : []),
+    ...['-cpu', architecture.processor, '-smp', '2'],
     ...['-m', `${guest.memoryMebibytes}`, '-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'],
     ...['-kernel', image, '-initrd', initramfs, '-append', words.join(' ')],
     ...disk('root', guest.rootImage, 'snapshot=on,cache=unsafe'),

@@ -21,6 +21,7 @@ Written by \`npm run test:kernels\` from what the guests reported. Each row is a
 
 - *programs*: BPF programs that load, of those that the kernel has the tracepoints and functions for.
 - *TLS* and *plain HTTP*: the front end that an agent chooses there without any option.
+- –: not for this kernel.
 `;
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -32,9 +33,12 @@ function count(tests: readonly TestOutcome[], outcome: TestOutcome['outcome']): 
   return tests.filter((test) => test.outcome === outcome).length;
 }
 
+/** Nothing is said of it. */
+const NONE = '–';
+
 function tlsFrontEnd({ features }: GuestFindings): string {
   const tls = features.find(({ name }) => name === 'tls');
-  if (!tls) return 'unknown';
+  if (!tls) return NONE;
   if (!tls.enabled) return `off: ${tls.reason}`;
   return features.some(({ name, enabled }) => name === 'uprobe_multi' && enabled)
     ? 'uprobe_multi'
@@ -45,7 +49,7 @@ function plainFrontEnd({ features }: GuestFindings): string {
   const chosen = features.find(({ name, enabled }) => (name === 'socket' || name === 'syscall') && enabled);
   if (chosen) return chosen.name === 'socket' ? 'socket tracepoints' : 'system calls';
   const off = features.filter(({ name }) => name === 'socket' || name === 'syscall');
-  return off.length === 0 ? 'unknown' : `off: ${off.map(({ name, reason }) => `${name} ${reason}`).join(', ')}`;
+  return off.length === 0 ? NONE : `off: ${off.map(({ name, reason }) => `${name} ${reason}`).join(', ')}`;
 }
 
 const DOCTOR: Readonly<Record<number, string>> = { 0: 'all features', 1: 'degraded', 2: 'cannot run' };
@@ -60,7 +64,7 @@ function summaryCells({ name, architecture, release, notRun, findings }: RowRepo
   const skipped = count(findings.tests, 'skipped');
   return [
     ...start,
-    `${loaded.length} of ${possible.length}`,
+    possible.length === 0 ? NONE : `${loaded.length} of ${possible.length}`,
     tlsFrontEnd(findings),
     plainFrontEnd(findings),
     findings.doctor === undefined ? 'unknown' : (DOCTOR[findings.doctor] ?? `exit ${findings.doctor}`),
@@ -76,9 +80,9 @@ export function summaryTable(rows: readonly RowReport[]): string {
 /** A line per test, a column per kernel. */
 export function testTable(rows: readonly RowReport[]): string {
   const names = [...new Set(rows.flatMap(({ findings }) => findings.tests.map(({ name }) => name)))];
-  const cell = (name: string, { findings, notRun }: RowReport) => {
+  const cell = (name: string, { findings, notRun, problems }: RowReport) => {
     if (notRun !== undefined) return 'not run';
-    return findings.tests.find((test) => test.name === name)?.outcome ?? 'not reached';
+    return findings.tests.find((test) => test.name === name)?.outcome ?? (problems.length > 0 ? 'not reached' : NONE);
   };
   return table(
     ['test', ...rows.map(({ name }) => name)],

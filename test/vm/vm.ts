@@ -10,7 +10,7 @@ import { endAllWithThisProcess, NotFetched, NotPossible, say, setUpHost } from '
 import { fetchKernel, readRows } from './kernels.ts';
 import { type Guest, runGuest, shell } from './machine.ts';
 
-const MEMORY_MEBIBYTES = 1024;
+const MEMORY_MEBIBYTES = 1536;
 const LIMIT_SECONDS = Number(process.env.PLAINSIGHT_VM_LIMIT ?? 600);
 
 /** One argument is a script, more of them are one command. */

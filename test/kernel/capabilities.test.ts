@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { release } from 'node:os';
+import { test } from 'node:test';
+import {
+  h2load,
+  makeCertificate,
+  PLAINSIGHT,
+  scaled,
+  startAgentWith,
+  startNginx,
+  temporaryFolder,
+  written,
+} from './harness.ts';
+
+const REQUESTS = scaled(2_000, 500);
+const FEW = '-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search';
+/** Memory of BPF counts against the limit before 5.11. */
+const WITH_FEW = [
+  'prlimit',
+  '--memlock=unlimited',
+  'setpriv',
+  `--bounding-set=${FEW}`,
+  `--inh-caps=${FEW}`,
+  '--no-new-privs',
+  PLAINSIGHT,
+];
+
+const [major = 0, minor = 0] = release().split('.').map(Number);
+/** uprobe_multi, which is what makes SYS_ADMIN superfluous. */
+const FROM_6_6 = major > 6 || (major === 6 && minor >= 6);
+
+for (const scheme of ['https', 'http'] as const) {
+  const title = `with BPF, PERFMON, SYS_PTRACE and DAC_READ_SEARCH alone, ${scheme}`;
+  const labels = { service: 'nginx', scheme };
+  if (FROM_6_6 || scheme === 'http') {
+    test(`${title}: each of ${written(REQUESTS)} requests is counted`, async (t) => {
+      const tls = scheme === 'https' ? await makeCertificate(temporaryFolder(t)) : undefined;
+      const nginx = await startNginx(t, { tls });
+      const agent = await startAgentWith(t, WITH_FEW);
+      assert.equal(await h2load(`${scheme}://127.0.0.1:${nginx.port}`, ['/ok'], REQUESTS), REQUESTS);
+      const exposition = await agent.expect('server', labels, new Map([['GET 200', REQUESTS]]));
+      assert.equal(exposition.lost(), 0);
+      assert.equal((await agent.stop()).code, 0, agent.stderr());
+    });
+  }
+}
