@@ -166,6 +166,9 @@ static __always_inline void count(enum counter counter)
 	count_by(counter, 1);
 }
 
+/* What new entries begin as: in read-only data, because the stack is too small for them. */
+static const struct tls_stream no_tls_stream;
+
 static __always_inline struct tls_stream *find_tls_stream(__u64 ssl, __u32 pid)
 {
 	struct tls_key key = {.ssl = ssl, .pid = pid};
@@ -177,11 +180,10 @@ static __always_inline struct tls_stream *make_tls_stream(__u64 ssl, __u32 pid)
 {
 	struct tls_key key = {.ssl = ssl, .pid = pid};
 	struct tls_stream *stream = bpf_map_lookup_elem(&tls_streams, &key);
-	struct tls_stream empty = {};
 
 	if (stream)
 		return stream;
-	bpf_map_update_elem(&tls_streams, &key, &empty, BPF_NOEXIST);
+	bpf_map_update_elem(&tls_streams, &key, &no_tls_stream, BPF_NOEXIST);
 	stream = bpf_map_lookup_elem(&tls_streams, &key);
 	if (!stream)
 		count(COUNTER_LOST_MAP_FULL);

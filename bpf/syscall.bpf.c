@@ -41,11 +41,10 @@ static __always_inline struct stream *find_stream(const struct sock *sk, int cre
 {
 	__u64 key = (__u64)sk;
 	struct stream *stream = bpf_map_lookup_elem(&sockets_by_address, &key);
-	struct stream empty = {};
 
 	if (stream || !create)
 		return stream;
-	bpf_map_update_elem(&sockets_by_address, &key, &empty, BPF_NOEXIST);
+	bpf_map_update_elem(&sockets_by_address, &key, &no_tls_stream.stream, BPF_NOEXIST);
 	stream = bpf_map_lookup_elem(&sockets_by_address, &key);
 	if (!stream)
 		count(COUNTER_LOST_MAP_FULL);

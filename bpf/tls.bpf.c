@@ -11,6 +11,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+static const struct tls_calls no_tls_calls;
+
 /* The first probe that fires in a process: it needs no report of unseen TLS. */
 static __always_inline void mark_process(__u32 pid)
 {
@@ -29,10 +31,8 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u64
 	__u32 depth;
 
 	if (!calls) {
-		struct tls_calls empty = {};
-
 		mark_process(pid_tgid >> 32);
-		bpf_map_update_elem(&tls_calls, &pid_tgid, &empty, BPF_ANY);
+		bpf_map_update_elem(&tls_calls, &pid_tgid, &no_tls_calls, BPF_ANY);
 		calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
 		if (!calls) {
 			count(COUNTER_LOST_MAP_FULL);

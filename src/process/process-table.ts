@@ -62,9 +62,13 @@ export class ProcessTable {
     return this.#load(pid, entry, hint ?? entry?.hint);
   }
 
-  /** The process runs a new image. Reads nothing now: most processes never speak. */
+  /**
+   * The process runs a new image. Most processes never speak, so nothing is read now but the unit of a cgroup that is not
+   * known yet: a process may be gone by the time its first chunk comes.
+   */
   exec(pid: number, hint: OwnerHint): void {
     this.#entries.set(pid, { owner: undefined, hint, startTicks: ticksOf(hint), executable: '' });
+    this.#unit(pid, hint.cgroupId);
   }
 
   /** The process is gone. Its entry outlives the next sweep, for events that are still on their way. */

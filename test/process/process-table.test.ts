@@ -88,6 +88,12 @@ test('the unit of a known cgroup serves processes that are gone', (context) => {
   assert.equal(table.owner(902, hint({ startTimeNs: TICK_NS, executable: 'sh', cgroupId: 78 })).service, 'sh');
 });
 
+test('an exec tells the unit of its cgroup while there is somebody to ask', (context) => {
+  const table = new ProcessTable({ proc: new ProcFs(makeFakeProc(context)) });
+  table.exec(100, hint({ startTimeNs: 5000 * TICK_NS, cgroupId: 77 }));
+  assert.equal(table.owner(901, hint({ startTimeNs: TICK_NS, executable: 'sh', cgroupId: 77 })).service, 'nginx');
+});
+
 test('under cgroup v1 an id says nothing about the unit', (context) => {
   const table = new ProcessTable({ proc: new ProcFs(makeFakeProc(context)) });
   assert.equal(table.owner(200, hint({ startTimeNs: 5100 * TICK_NS, cgroupId: 1 })).service, 'my-app');

@@ -52,12 +52,6 @@ const accelerators = new Map<string, Promise<string>>();
  * where it changes its own code after the kernel has removed it, and panics; two guests fill two cores either way.
  */
 const EMULATION = 'tcg,thread=single';
-/**
- * The guest's clock counts its instructions, 2 ns each, and leaps when nothing runs. By the host's clock a few instructions
- * would take as long as a time slice: programs of the agent are then interrupted all the time, as no real machine does it.
- */
-const EMULATED_CLOCK = ['-icount', 'shift=1,sleep=off'];
-
 /** `kvm` when a machine can be made and run with it: a /dev/kvm that can be opened does not promise that. */
 function findAccelerator(architecture: Architecture): Promise<string> {
   if (isForeign(architecture)) return Promise.resolve(EMULATION);
@@ -107,7 +101,6 @@ async function emulatorArguments(guest: Guest, exchange: string): Promise<string
   ];
   return [
     ...['-machine', architecture.machine, '-accel', accelerator],
-    ...(accelerator === EMULATION ? EMULATED_CLOCK : []),
     ...['-cpu', architecture.processor, '-smp', '2'],
     ...['-m', `${guest.memoryMebibytes}`, '-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'],
     ...['-kernel', image, '-initrd', initramfs, '-append', words.join(' ')],
