@@ -145,6 +145,8 @@ class Agent implements AgentHandle {
     if (this.#programs.isEnabled('tls')) {
       if (this.#onlyPid > 0) this.#discovery.scan(this.#onlyPid);
       else this.#discovery.scanAll();
+      // Who they are, as long as they can be asked: no exec event has told of them.
+      for (const { pid } of this.#discovery.processes()) this.#processes.owner(pid);
     }
     this.#programs.attachSockets();
     if (this.#web) {
