@@ -35,6 +35,8 @@ const DRAIN_IDLE_MS = 20;
 /** Batches in a row before timers and sockets have their turn. */
 const BATCHES_PER_TURN = 16;
 const SWEEP_MS = 5_000;
+/** Compiling hot code takes some 10 MB for moments, which malloc keeps unless it is told. Takes microseconds when there is nothing. */
+const TRIM_MS = 1_000;
 /** As many as the kernel side tracks of each kind. */
 const MAX_CONNECTIONS = 32_768;
 
@@ -71,6 +73,7 @@ class Agent implements AgentHandle {
   #drainTimer: NodeJS.Timeout | undefined;
   #drainSoon: NodeJS.Immediate | undefined;
   #sweepTimer: NodeJS.Timeout | undefined;
+  #trimTimer: NodeJS.Timeout | undefined;
   #ready = false;
   #stopped: Promise<void> | undefined;
 
@@ -164,6 +167,7 @@ class Agent implements AgentHandle {
     native().trimMemory();
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#trimTimer = setInterval(() => native().trimMemory(), TRIM_MS);
     this.#drainTimer = setTimeout(() => this.#turn(), DRAIN_BUSY_MS);
   }
 
@@ -177,6 +181,7 @@ class Agent implements AgentHandle {
     clearTimeout(this.#drainTimer);
     clearImmediate(this.#drainSoon);
     clearInterval(this.#sweepTimer);
+    clearInterval(this.#trimTimer);
     this.#discovery.close();
     this.#programs.detach();
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
@@ -210,7 +215,6 @@ class Agent implements AgentHandle {
 
   #sweep(): void {
     this.#processes.sweep();
-    native().trimMemory();
     if (!this.#programs.isEnabled('tls')) return;
     // Without the events of processes, looking at all of them is what is left.
     if (!this.#programs.isEnabled('process')) this.#discovery.scanAll();

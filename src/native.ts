@@ -131,7 +131,7 @@ export interface Native {
   probeFeature(feature: KernelFeature): ProbeResult;
   /** Called with libbpf's own messages after the call that caused them; undefined silences them. */
   setLog(callback: ((level: 'warn' | 'info' | 'debug', message: string) => void) | undefined): void;
-  /** Gives memory that malloc keeps for later back to the system. Takes about a millisecond. */
+  /** Gives memory that malloc keeps for later back to the system. */
   trimMemory(): void;
 }
 
