@@ -6,14 +6,13 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DebianArchitecture } from './architecture.ts';
-import { CACHE, fetched, must, run, say, withTemporary } from './host.ts';
+import { CACHE, fetched, must, NotFetched, run, say, withTemporary } from './host.ts';
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-const DEFAULT_MIRROR = 'http://deb.debian.org/debian/';
 /** Package lists are read again after a day. */
 const LISTS_MAX_AGE_MS = 24 * 3600 * 1000;
 
-/** The mirror of Debian that this host uses, if it uses one. */
+/** The mirror of Debian that this host uses. @throws NotFetched when it uses none. */
 async function findMirror(): Promise<string> {
   const { stdout } = await run('apt-get', [
     'indextargets',
@@ -22,7 +21,9 @@ async function findMirror(): Promise<string> {
     'Label: Debian',
     'Created-By: Packages',
   ]);
-  return stdout.split('\n').find((line) => /^https?:/.test(line)) ?? DEFAULT_MIRROR;
+  const mirror = stdout.split('\n').find((line) => /^https?:/.test(line));
+  if (mirror === undefined) throw new NotFetched('apt on this host knows no mirror of Debian; add one to its sources');
+  return mirror;
 }
 
 export interface AptConfiguration {
