@@ -19,8 +19,8 @@
  * What remains undecidable: a join in the middle of a pipeline that never shows itself as one.
  *
  * A response whose framing a gap has hidden ends where body.ts says, or where the next response begins if one more request
- * has started (a client that does not pipeline has by then read it all). Gaps inside a body of known framing lose nothing. No status, method or time is ever
- * guessed; times are those of the chunks that held the first and the last byte.
+ * has started (a client that does not pipeline has by then read it all). Gaps inside a body of known framing lose
+ * nothing. No status, method or time is ever guessed; times are those of the chunks that held the first and the last byte.
  *
  * Memory is constant but for the outstanding requests: at most 1024.
  */
