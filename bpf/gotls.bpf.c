@@ -10,6 +10,7 @@
  * other. A Write that fails leaves a connection that cannot be used any more, and is not repeated with the same bytes.
  */
 #include "capture.bpf.h"
+#include "kernel-stack.h"
 #include "tls-call.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -63,6 +64,7 @@ int gotls_entry(struct pt_regs *regs)
 	struct go_stack stack;
 	__u8 one = 1;
 
+	stay_on_kernel_stack();
 	if (!settings || !is_traced(settings, pid))
 		return 0;
 	if (operation == TLS_FREE) {
@@ -102,6 +104,7 @@ int gotls_return(struct pt_regs *regs)
 	__s64 length = GO_RESULT_1(regs);
 	struct go_call *found, call;
 
+	stay_on_kernel_stack();
 	if (!settings || !is_traced(settings, pid))
 		return 0;
 	found = bpf_map_lookup_elem(&go_calls, &key);

@@ -12,7 +12,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Key: address of the struct sock. Deleted when the socket closes. */
+/* Key: address of the struct sock. Deleted when the socket closes, and before its memory serves another connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 32768);
@@ -89,12 +89,17 @@ SEC("tp_btf/inet_sock_set_state")
 int socket_state(__u64 *ctx)
 {
 	__u64 key = ctx[0];
+	int from = (int)ctx[1], to = (int)ctx[2];
 	struct stream *stream = bpf_map_lookup_elem(&sockets_by_address, &key);
 
 	if (!stream)
 		return 0;
-	on_socket_state(stream, (int)ctx[1], (int)ctx[2], SOURCE_SYSCALL);
-	if ((int)ctx[2] == TCP_CLOSE)
-		bpf_map_delete_elem(&sockets_by_address, &key);
+	on_socket_state(stream, from, to, SOURCE_SYSCALL);
+	if (to == TCP_SYN_SENT || from == TCP_SYN_RECV)
+		/* Another's: a write that the peer answers by a reset ends after the close, and makes the entry anew. */
+		emit_close(stream, 0, SOURCE_SYSCALL);
+	else if (to != TCP_CLOSE)
+		return 0;
+	bpf_map_delete_elem(&sockets_by_address, &key);
 	return 0;
 }

@@ -6,6 +6,7 @@
  * pointer tells whose return this is, and drops calls that never returned (longjmp, exceptions).
  */
 #include "capture.bpf.h"
+#include "kernel-stack.h"
 #include "registers.h"
 #include "tls-call.h"
 
@@ -166,12 +167,14 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 SEC("uprobe")
 int tls_entry(struct pt_regs *regs)
 {
+	stay_on_kernel_stack();
 	return probe_entry(regs, bpf_get_attach_cookie(regs));
 }
 
 SEC("uprobe")
 int tls_return(struct pt_regs *regs)
 {
+	stay_on_kernel_stack();
 	return probe_return(regs, bpf_get_attach_cookie(regs));
 }
 
