@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kernelsDocument, type RowReport, statsTable } from '../vm/report.ts';
+import { kernelsDocument, type RowReport, readmeWith, statsTable, summaryTable } from '../vm/report.ts';
 import { parseFeatures, parseStats, parseTap } from '../vm/results.ts';
 
 const TAP = `TAP version 13
@@ -111,4 +111,11 @@ test('figures of the verifier, a line per program', () => {
 | tls.bpf.o b | unavailable | not run |
 | tls.bpf.o c | refused | not run |`,
   );
+});
+
+test('the README gets the table between its marks, and nothing else changes', () => {
+  const readme = 'before\n<!-- kernels -->\nold\n<!-- /kernels -->\nafter\n';
+  assert.equal(readmeWith(readme, ROWS), `before\n<!-- kernels -->\n${summaryTable(ROWS)}\n<!-- /kernels -->\nafter\n`);
+  assert.equal(readmeWith(readmeWith(readme, ROWS), ROWS), readmeWith(readme, ROWS));
+  assert.throws(() => readmeWith('no marks', ROWS), /<!-- kernels -->/);
 });

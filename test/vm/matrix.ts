@@ -2,7 +2,8 @@
  * The kernel matrix: `npm run test:kernels [-- KERNEL...]` runs test/kernel/ on every kernel of kernels.json, with
  * --stats (`npm run bpf:stats`) only the verifier. Everything a guest brought back is in build/vm/KERNEL/. A kernel that
  * cannot be fetched is reported as not run and fails nothing; a program that the verifier refuses fails its row. A run
- * of the whole matrix writes test/kernels.md, except with CI set, where it only writes build/vm/kernels.md.
+ * of the whole matrix writes test/kernels.md and the README's table, except with CI set, where it only writes
+ * build/vm/kernels.md.
  *
  * PLAINSIGHT_TEST_SCALE (0.05) is passed to the tests: a factor for counts. PLAINSIGHT_VM_LIMIT (1500): seconds a guest has.
  */
@@ -15,7 +16,7 @@ import { makeRootImage, withProject } from './guest.ts';
 import { endAllWithThisProcess, NotFetched, NotPossible, say, setUpHost } from './host.ts';
 import { fetchKernel, type Kernel, type KernelRow, readRows } from './kernels.ts';
 import { type Guest, runGuest } from './machine.ts';
-import { kernelsDocument, type RowReport, statsTable, summaryTable } from './report.ts';
+import { kernelsDocument, type RowReport, readmeWith, statsTable, summaryTable } from './report.ts';
 import { readFindings } from './results.ts';
 
 const GUESTS_AT_ONCE = 2;
@@ -154,7 +155,10 @@ async function main(args: readonly string[]): Promise<number> {
   if (!statsOnly) process.stdout.write(`\n${summaryTable(reports)}\n`);
   if (!statsOnly && ran.length > 0) {
     write('build/vm/kernels.md', kernelsDocument(reports));
-    if (names.length === 0 && !process.env.CI) write('test/kernels.md', kernelsDocument(reports));
+    if (names.length === 0 && !process.env.CI) {
+      write('test/kernels.md', kernelsDocument(reports));
+      write('README.md', readmeWith(readFileSync(fromRoot('README.md'), 'utf8'), reports));
+    }
   }
   for (const { name, notRun, problems } of reports) {
     if (notRun !== undefined) process.stdout.write(`\n${name}: NOT RUN: ${notRun}\n`);

@@ -95,6 +95,17 @@ export function kernelsDocument(rows: readonly RowReport[]): string {
   return `${HEAD}\n${summaryTable(rows)}\n\n## Tests\n\n${testTable(rows)}\n`;
 }
 
+/**
+ * The README with another table between its marks.
+ * @throws Error where it has no such marks.
+ */
+export function readmeWith(readme: string, rows: readonly RowReport[]): string {
+  const [open, close] = ['<!-- kernels -->', '<!-- /kernels -->'];
+  const [start, end] = [readme.indexOf(open), readme.indexOf(close)];
+  if (start < 0 || end < start) throw new Error(`README.md has no ${open} … ${close} to write into`);
+  return `${readme.slice(0, start)}${open}\n${summaryTable(rows)}\n${readme.slice(end)}`;
+}
+
 /** Instructions that the verifier processed and bytes of stack, a line per program, a column per kernel. */
 export function statsTable(rows: readonly RowReport[]): string {
   const key = ({ object, program }: ProgramStats) => `${object} ${program}`;
