@@ -71,6 +71,14 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 	}
 }
 
+/* The sequence number behind the last byte that the process has received or sent. */
+static __always_inline __u32 end_of(const struct sock *sk, int direction)
+{
+	const struct tcp_sock *tcp = (const void *)sk;
+
+	return direction == INGRESS ? BPF_CORE_READ(tcp, copied_seq) : BPF_CORE_READ(tcp, write_seq);
+}
+
 /*
  * Where a chunk of `moved` bytes begins. TCP's own count tells, not ours: an operation that no program saw (io_uring,
  * splice, a program that the kernel skipped because it ran already on that CPU) then shows as a gap. Two threads that
@@ -79,8 +87,7 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 static __always_inline __u64 advance_socket(struct stream *stream, int direction, __u32 moved, const struct sock *sk)
 {
 	struct half *half = &stream->half[direction & 1];
-	const struct tcp_sock *tcp = (const void *)sk;
-	__u32 end = direction == INGRESS ? BPF_CORE_READ(tcp, copied_seq) : BPF_CORE_READ(tcp, write_seq);
+	__u32 end = end_of(sk, direction);
 	__u32 hidden = end - half->sequence - moved;
 	__u64 position = half->position;
 
@@ -161,9 +168,26 @@ static __always_inline void report_tls(void)
 	emit_process(EVENT_TLS_SEEN, pid, (void *)bpf_get_current_task());
 }
 
+/*
+ * From 7.0 on, tracepoints leave preemption on (commit a46023d5616e), and the kernel skips a program that another task has begun
+ * on the same CPU and has not ended, for as long as that task waits. So there each front end has a SECOND program behind
+ * the FIRST, which does what the first one was not let to do; user space loads it on those kernels only.
+ */
+enum turn {
+	FIRST,
+	SECOND,
+};
+
+/* Has the first program seen this operation? Then it has put the stream's end where TCP's is. */
+static __always_inline int is_done(const struct stream *stream, const struct sock *sk, int direction)
+{
+	return stream->half[direction & 1].sequence == end_of(sk, direction);
+}
+
 /* `moved` bytes, 0 for the end of the direction, were received or sent. */
 static __always_inline void on_socket_io(struct stream *stream, const struct sock *sk, int direction, int moved,
-					 const struct pt_regs *regs, const struct settings *settings, __u16 source)
+					 const struct pt_regs *regs, const struct settings *settings, __u16 source,
+					 enum turn turn)
 {
 	struct user_bytes bytes = {};
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -172,8 +196,11 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	struct verdict verdict;
 	__u64 position, ssl;
 
+	if (turn == SECOND && moved && is_done(stream, sk, direction))
+		return;
 	if (is_excluded(stream, settings)) {
-		count(COUNTER_CHUNKS_EXCLUDED);
+		if (turn == FIRST)
+			count(COUNTER_CHUNKS_EXCLUDED);
 		return;
 	}
 	if (moved == 0) {

@@ -51,8 +51,7 @@ static __always_inline struct stream *find_stream(const struct sock *sk, int cre
 	return stream;
 }
 
-SEC("tp_btf/sys_exit")
-int syscall_exit(__u64 *ctx)
+static __always_inline int on_syscall(__u64 *ctx, enum turn turn)
 {
 	const struct pt_regs *regs = (void *)ctx[0];
 	__u64 number = SYSCALL_NUMBER(regs);
@@ -81,12 +80,12 @@ int syscall_exit(__u64 *ctx)
 		return 0;
 	stream = find_stream(sk, result != 0);
 	if (stream)
-		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, regs, settings, SOURCE_SYSCALL);
+		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, regs, settings, SOURCE_SYSCALL,
+			     turn);
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int socket_state(__u64 *ctx)
+static __always_inline int on_syscall_state(const __u64 *ctx)
 {
 	__u64 key = ctx[0];
 	int from = (int)ctx[1], to = (int)ctx[2];
@@ -102,4 +101,28 @@ int socket_state(__u64 *ctx)
 		return 0;
 	bpf_map_delete_elem(&sockets_by_address, &key);
 	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int syscall_exit(__u64 *ctx)
+{
+	return on_syscall(ctx, FIRST);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int syscall_state(__u64 *ctx)
+{
+	return on_syscall_state(ctx);
+}
+
+SEC("tp_btf/sys_exit")
+int syscall_exit_second(__u64 *ctx)
+{
+	return on_syscall(ctx, SECOND);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int syscall_state_second(__u64 *ctx)
+{
+	return on_syscall_state(ctx);
 }

@@ -181,12 +181,15 @@ void choose_maps(Napi::Env env, bpf_object *object, const OpenOptions &options)
 	}
 }
 
+/* Those that are not skipped. */
 Napi::Array program_infos(Napi::Env env, const bpf_object *object)
 {
 	Napi::Array infos = Napi::Array::New(env);
 	bpf_program *program;
 	bpf_object__for_each_program(program, object)
 	{
+		if (!bpf_program__autoload(program))
+			continue;
 		Napi::Object entry = Napi::Object::New(env);
 		entry.Set("name", bpf_program__name(program));
 		entry.Set("section", bpf_program__section_name(program));
@@ -298,18 +301,13 @@ bpf_program *BpfObject::loaded_program(Napi::Env env, const std::string &name) c
 
 Napi::Value BpfObject::misses(const Napi::CallbackInfo &info)
 {
-	uint64_t misses = 0;
-	bpf_program *program;
-	bpf_object__for_each_program(program, opened(info.Env()).get())
-	{
-		bpf_prog_info description = {};
-		uint32_t size = sizeof(description);
-		// Below 5.12 the kernel leaves the field alone.
-		if (bpf_program__fd(program) >= 0 &&
-		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &description, &size) == 0)
-			misses += description.recursion_misses;
-	}
-	return Napi::Number::New(info.Env(), static_cast<double>(misses));
+	bpf_program *program = loaded_program(info.Env(), text_argument(info[0], "program"));
+	bpf_prog_info description = {};
+	uint32_t size = sizeof(description);
+	// Below 5.12 the kernel leaves the field alone.
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &description, &size) != 0)
+		return Napi::Number::New(info.Env(), 0);
+	return Napi::Number::New(info.Env(), static_cast<double>(description.recursion_misses));
 }
 
 Napi::Value BpfObject::linked(Napi::Env env, std::shared_ptr<Attachment> attachment)

@@ -29,7 +29,7 @@ private:
 	Napi::Value map(const Napi::CallbackInfo &info);
 	Napi::Value attach(const Napi::CallbackInfo &info);
 	Napi::Value attach_uprobes(const Napi::CallbackInfo &info);
-	/* misses(): runs of its programs that the kernel skipped. */
+	/* misses(program): runs that the kernel skipped. */
 	Napi::Value misses(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);
 

@@ -44,6 +44,7 @@ export interface UprobeSites {
 }
 
 export interface BpfObject {
+  /** Those that are loaded. */
   readonly programs: readonly ProgramInfo[];
   map(name: string): BpfMap;
   /** Attaches a program by its section name: tp_btf, raw_tp, tracepoint. Its function's name will do as well. */
@@ -54,10 +55,10 @@ export interface BpfObject {
    */
   attachUprobes(program: string, path: string, sites: UprobeSites, options: { returnProbe: boolean }): Link;
   /**
-   * Runs of its programs that the kernel skipped since the load: a program does not run on a CPU where it runs already,
-   * which preemption or an interrupt can bring about. Always 0 below 5.12.
+   * Runs of a program that the kernel skipped since the load: it does not run on a CPU where it runs already, which
+   * preemption or an interrupt can bring about. Always 0 below 5.12.
    */
-  misses(): number;
+  misses(program: string): number;
   /** Destroys the object and closes the links made from it. */
   close(): void;
 }

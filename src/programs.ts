@@ -34,6 +34,18 @@ const FIXED_PROGRAMS = [
   ...[8, 9, 12, 13].map((cookie) => `tls_return_${cookie}`),
 ];
 
+/** Programs that do what the one before them, of the same name without the ending, was not let to do. */
+const SECOND = '_second';
+const SECOND_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  socket: ['socket_send', 'socket_receive', 'socket_state'].map((name) => name + SECOND),
+  syscall: ['syscall_exit', 'syscall_state'].map((name) => name + SECOND),
+};
+
+/** Whether tracepoint programs can be preempted, and then be skipped: from 7.0 on (commit a46023d5616e). */
+function isPreemptible(kernel: string): boolean {
+  return Number.parseInt(kernel, 10) >= 7;
+}
+
 export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | 'unsafe' | `error_${string}`;
 
 export interface Feature {
@@ -145,7 +157,7 @@ export class Programs {
         sharedMaps: this.#shared,
         mapSizes: { events: this.#config.ringSizeBytes },
         uprobeMethod: this.#uprobeMethod,
-        ...(feature === 'tls' ? { skipPrograms: this.#hasCookie ? FIXED_PROGRAMS : COOKIE_PROGRAMS } : {}),
+        skipPrograms: this.#skipped(feature),
       });
       this.#objects.set(feature, object);
       if (this.#shared.length === 0) this.#shared = SHARED_MAPS.map((name) => object.map(name));
@@ -154,6 +166,11 @@ export class Programs {
       if (error instanceof PlainsightError && error.code === 'NOT_BUILT') throw error;
       this.#refuse(feature, 'load', error);
     }
+  }
+
+  #skipped(feature: Feature['feature']): readonly string[] {
+    if (feature === 'tls') return this.#hasCookie ? FIXED_PROGRAMS : COOKIE_PROGRAMS;
+    return isPreemptible(release()) ? [] : (SECOND_PROGRAMS[feature] ?? []);
   }
 
   #refuse(feature: Feature['feature'], step: string, error: unknown): void {
@@ -271,10 +288,16 @@ export class Programs {
     return sums;
   }
 
-  /** Hits that ran no program: their bytes are gaps. */
+  /** Hits that ran no program: their bytes are gaps. Of a program with a second one, those that the second missed too, at most. */
   misses(): number {
     let misses = 0;
-    for (const object of this.#objects.values()) misses += object.misses();
+    for (const object of this.#objects.values()) {
+      const names = new Set(object.programs.map(({ name }) => name));
+      for (const name of names) {
+        if (names.has(name + SECOND)) misses += Math.min(object.misses(name), object.misses(name + SECOND));
+        else if (!name.endsWith(SECOND)) misses += object.misses(name);
+      }
+    }
     return misses;
   }
 

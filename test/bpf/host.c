@@ -14,9 +14,7 @@
 #include "../../bpf/tls.bpf.c"
 #undef LICENSE
 #define LICENSE syscall_license
-#define socket_state socket_state_by_address
 #include "../../bpf/syscall.bpf.c"
-#undef socket_state
 #undef LICENSE
 #define LICENSE process_license
 #include "../../bpf/process.bpf.c"
@@ -198,7 +196,7 @@ static void run(const char *command)
 	} else if (IS("state")) {
 		change_state(socket_state);
 	} else if (IS("state_by_address")) {
-		change_state(socket_state_by_address);
+		change_state(syscall_state);
 	} else if (IS("entry")) {
 		current.cookie = number();
 		enter_tls(tls_entry);

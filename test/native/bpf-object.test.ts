@@ -11,7 +11,7 @@ import { native, nativeLog } from '../../src/native.ts';
 import { fromRoot } from '../../src/root.ts';
 import { compileBpf, fixturePath, folder, needsBpf, openFixture, readU64, u64 } from './fixture.ts';
 
-test('the programs of an object are listed as compiled', needsBpf, (context) => {
+test('the programs of an object that are loaded are listed as compiled', needsBpf, (context) => {
   const object = openFixture();
   context.after(() => object.close());
   assert.deepEqual(
@@ -21,7 +21,6 @@ test('the programs of an object are listed as compiled', needsBpf, (context) => 
       ['fx_on_bytes', 'uprobe'],
       ['fx_on_discard', 'uprobe'],
       ['fx_on_huge', 'uprobe'],
-      ['fx_refused', 'uprobe'],
       ['fx_on_return', 'uretprobe'],
       ['fx_on_exec', 'tp_btf/sched_process_exec'],
       ['fx_on_raw', 'raw_tp/sched_process_exec'],
@@ -29,6 +28,14 @@ test('the programs of an object are listed as compiled', needsBpf, (context) => 
     ],
   );
   assert(object.programs.every((program) => program.instructions > 1 && Object.isFrozen(program)));
+});
+
+test('what the kernel skipped is asked of a program that is loaded', needsBpf, (context) => {
+  const object = openFixture();
+  context.after(() => object.close());
+  assert.equal(object.misses('fx_on_call'), 0);
+  assert.throws(() => object.misses('fx_refused'), { code: 'USAGE' });
+  assert.throws(() => object.misses('absent'), { code: 'USAGE' });
 });
 
 test('tp_btf and raw_tp programs attach by their section', needsBpf, (context) => {
@@ -158,7 +165,8 @@ test('a closed object refuses everything but another close', needsBpf, () => {
   const closed = { name: 'PlainsightError', code: 'USAGE', errno: 9, message: /is closed/ };
   assert.throws(() => object.map('fx_calls'), closed);
   assert.throws(() => object.attach('fx_on_exec'), closed);
-  assert.equal(object.programs.length, 9);
+  assert.throws(() => object.misses('fx_on_exec'), closed);
+  assert.equal(object.programs.length, 8);
 });
 
 test('arguments of the wrong type are refused', needsBpf, (context) => {
@@ -238,7 +246,7 @@ test('a log callback that throws is an uncaught exception, and the call still ha
   const child = spawnSync(process.execPath, ['-e', script, fromRoot('build/native/plainsight.node'), fixturePath()], {
     encoding: 'utf8',
   });
-  assert.equal(child.stdout, 'uncaught from the callback\n9\n', child.stderr);
+  assert.equal(child.stdout, 'uncaught from the callback\n8\n', child.stderr);
   assert.equal(child.status, 0);
 });
 
