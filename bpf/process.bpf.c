@@ -4,20 +4,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-SEC("tp_btf/sched_process_exec")
-int process_exec(__u64 *ctx)
+static __always_inline int on_exec(struct task_struct *task)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 
 	bpf_map_delete_elem(&tls_processes, &pid);
-	emit_process(EVENT_EXEC, pid, (struct task_struct *)ctx[0]);
+	emit_process(EVENT_EXEC, pid, task);
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int process_exit(__u64 *ctx)
+static __always_inline int on_last_exit(struct task_struct *task)
 {
-	struct task_struct *task = (struct task_struct *)ctx[0];
 	__u32 pid = BPF_CORE_READ(task, tgid);
 
 	/* do_exit() has counted this thread out already (kernel/exit.c at v5.8): zero means that it was the last. */
@@ -26,4 +23,29 @@ int process_exit(__u64 *ctx)
 	bpf_map_delete_elem(&tls_processes, &pid);
 	emit_process(EVENT_EXIT, pid, task);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int process_exec(__u64 *ctx)
+{
+	return on_exec((struct task_struct *)ctx[0]);
+}
+
+SEC("tp_btf/sched_process_exit")
+int process_exit(__u64 *ctx)
+{
+	return on_last_exit((struct task_struct *)ctx[0]);
+}
+
+/* Where the kernel can skip the first (enum turn of socket-io.bpf.h says when). To hear of a process twice harms nothing. */
+SEC("tp_btf/sched_process_exec")
+int process_exec_second(__u64 *ctx)
+{
+	return on_exec((struct task_struct *)ctx[0]);
+}
+
+SEC("tp_btf/sched_process_exit")
+int process_exit_second(__u64 *ctx)
+{
+	return on_last_exit((struct task_struct *)ctx[0]);
 }

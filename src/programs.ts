@@ -38,6 +38,7 @@ const FIXED_PROGRAMS = [
 const SECOND = '_second';
 const SECOND_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   socket: ['socket_send', 'socket_receive', 'socket_state'].map((name) => name + SECOND),
+  process: ['process_exec', 'process_exit'].map((name) => name + SECOND),
   syscall: ['syscall_exit', 'syscall_state'].map((name) => name + SECOND),
 };
 
