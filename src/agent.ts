@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { release } from 'node:os';
+import { hostname, release } from 'node:os';
 import { COUNTER } from './abi/events.ts';
 import { EventDecoder, type ProcessHint } from './capture/event-decoder.ts';
 import type { AgentHandle, Recorder, StartOptions, SummaryLine } from './cli/agent-contract.ts';
@@ -23,10 +23,13 @@ import { Programs } from './programs.ts';
 import { fromRoot, packageVersion } from './root.ts';
 import type { ConnectionInfo } from './stream/contract.ts';
 import { Streams } from './stream/streams.ts';
+import { STEP_SECONDS } from './summary/steps.ts';
+import { readSelection, SummaryBoard } from './summary/summary.ts';
 import { Discovery } from './tls/discovery.ts';
 import { goLibrary } from './tls/go.ts';
 import { parseGoOffsets } from './tls/go-offsets.ts';
 import { TLS_LIBRARIES } from './tls/registry.ts';
+import { readPage } from './web/page-files.ts';
 import { WebServer } from './web/server.ts';
 
 /** A batch that came full says that the next one is waiting; an empty ring can wait this long. */
@@ -66,6 +69,7 @@ class Agent implements AgentHandle {
   readonly #processes: ProcessTable;
   readonly #discovery: Discovery;
   readonly #metrics: Metrics;
+  readonly #summary: SummaryBoard;
   readonly #streams: Streams;
   readonly #decoder: EventDecoder;
   #config: Config;
@@ -74,6 +78,7 @@ class Agent implements AgentHandle {
   #drainSoon: NodeJS.Immediate | undefined;
   #sweepTimer: NodeJS.Timeout | undefined;
   #trimTimer: NodeJS.Timeout | undefined;
+  #stepTimer: NodeJS.Timeout | undefined;
   #ready = false;
   #stopped: Promise<void> | undefined;
 
@@ -117,9 +122,27 @@ class Agent implements AgentHandle {
       },
       report: (metric, error) => log.once(`metric ${metric}`, 'error', `metric ${metric}: ${(error as Error).message}`),
     });
+    this.#summary = new SummaryBoard({
+      identity: { version: packageVersion(), kernel: release(), arch: process.arch, node: hostname() },
+      buckets: config.buckets,
+      source: {
+        features: () => this.#programs.features(),
+        lost: () => this.#lost(),
+        connections: () => ({ connection: this.#streams.stats.connections }),
+        tlsProcesses: () => this.#tlsServices(),
+        series: () => this.#metrics.series(),
+        cpuMicroseconds: () => {
+          const { user, system } = process.cpuUsage();
+          return user + system;
+        },
+        residentBytes: () => process.memoryUsage.rss(),
+        capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
+      },
+      graph: false,
+    });
     this.#streams = new Streams({
       protocols: PROTOCOLS,
-      sink: fanOut([this.#metrics, ...sinks]),
+      sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]),
       maxConnections: MAX_CONNECTIONS,
       ownerOf: (pid) => this.#ownerOf(pid),
       describe: (id, pid): ConnectionInfo => ({
@@ -158,6 +181,8 @@ class Agent implements AgentHandle {
         metrics: (openMetrics) => this.#metrics.render(openMetrics),
         ready: () => this.#readiness(),
         status: () => this.status(),
+        summary: (query) => this.#summary.render(readSelection(query)),
+        page: readPage(fromRoot('build/web')),
         report: (error) => this.#log.warn(`web: ${(error as Error).message}`),
       });
       this.webAddress = await this.#server.start();
@@ -168,6 +193,7 @@ class Agent implements AgentHandle {
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#trimTimer = setInterval(() => native().trimMemory(), TRIM_MS);
+    if (this.#web) this.#stepTimer = setInterval(() => this.#summary.advance(), STEP_SECONDS * 1000);
     this.#drainTimer = setTimeout(() => this.#turn(), DRAIN_BUSY_MS);
   }
 
@@ -182,6 +208,7 @@ class Agent implements AgentHandle {
     clearImmediate(this.#drainSoon);
     clearInterval(this.#sweepTimer);
     clearInterval(this.#trimTimer);
+    clearInterval(this.#stepTimer);
     this.#discovery.close();
     this.#programs.detach();
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
@@ -243,6 +270,13 @@ class Agent implements AgentHandle {
   *#tlsProcesses() {
     for (const { pid, library, state, reason } of this.#discovery.processes()) {
       yield { owner: this.#processes.owner(pid), library, state, reason };
+    }
+  }
+
+  *#tlsServices() {
+    for (const { pid, library, version, state, reason } of this.#discovery.processes()) {
+      const { namespace, service } = this.#processes.owner(pid);
+      yield { namespace, service, library, version, state, reason };
     }
   }
 

@@ -20,7 +20,7 @@ interface Layer {
 
 const BELOW_AGENT = [
   ...['errors', 'abi', 'root', 'log', 'config', 'native'],
-  ...['elf', 'process', 'tls', 'probes', 'stream', 'http', 'metrics', 'capture', 'kubernetes', 'web'],
+  ...['elf', 'process', 'tls', 'probes', 'stream', 'http', 'metrics', 'summary', 'capture', 'kubernetes', 'web'],
 ];
 
 /** A layer is a folder of src/, or a file in src/ itself (without .ts). */
@@ -40,6 +40,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   stream: { imports: ['errors', 'abi'], pure: true },
   http: { imports: ['errors', 'abi', 'stream'], pure: true },
   metrics: { imports: ['errors', 'abi', 'stream', 'http'] },
+  summary: { imports: ['errors', 'stream', 'metrics'] },
 
   // Redaction of a recording is handed in behind an interface.
   capture: { imports: ['errors', 'abi', 'stream'], types: ['http', 'native'] },
@@ -47,7 +48,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // Leaves: only the composition root and main use them.
   native: { imports: ['errors', 'root'] },
   kubernetes: { imports: ['errors'], types: ['stream', 'process'] },
-  web: { imports: ['errors'], types: ['stream', 'metrics'] },
+  web: { imports: ['errors'], types: ['stream', 'metrics', 'summary'] },
 
   // The composition root and its parts.
   'fan-out': { imports: [], types: ['stream'], pure: true },

@@ -5,6 +5,7 @@
 #
 #   setup.sh            what `plainsight run` needs
 #   setup.sh --test     what the tests need besides: real servers and clients, clang-format
+#   setup.sh --demo     what the demo needs besides: nginx, openssl
 #   setup.sh --build    no Debian packages are looked at: npm packages and the build only
 #
 # Exit status: 2 this machine lacks something that is not installed by this user here, 64 wrong use, else that of the
@@ -17,6 +18,7 @@ packages=run
 case ${1-} in
 '') ;;
 --test) packages=test ;;
+--demo) packages=demo ;;
 --build) packages=none ;;
 *) echo "setup.sh: unknown argument $1" >&2 && exit 64 ;;
 esac
@@ -28,11 +30,11 @@ fail() {
 }
 
 # --- Node.js -----------------------------------------------------------------------------------------------------------
-command -v node >/dev/null || fail 2 'node is missing: install Node.js 20.18 or later'
+command -v node >/dev/null || fail 2 'node is missing: install Node.js 20.19 or later'
 node_version=$(node --version)
 IFS=. read -r node_major node_minor _ <<<"${node_version#v}"
-((node_major > 20 || (node_major == 20 && node_minor >= 18))) ||
-	fail 2 "Node.js ${node_version#v} is too old: install 20.18 or later"
+((node_major > 20 || (node_major == 20 && node_minor >= 19))) ||
+	fail 2 "Node.js ${node_version#v} is too old: install 20.19 or later"
 
 mkdir -p build
 exec 9>build/.lock
@@ -49,6 +51,7 @@ needs=(
 [[ $packages == test ]] && needs+=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey
 )
+[[ $packages == demo ]] && needs+=(nginx:nginx-light openssl:openssl)
 
 # Programs of the system administrator are not on every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
@@ -221,7 +224,12 @@ sources_built() {
 	local file
 	while IFS= read -r file; do
 		[[ -e build/${file%.ts}.js ]] || return 1
-	done < <(find src test tools bench -name '*.ts' ! -name '*.d.ts')
+	done < <(find src test tools bench -name '*.ts' ! -name '*.d.ts' ! -path 'src/web/page/*')
+}
+build_page() {
+	say 'builds the page'
+	node_modules/.bin/tsc -p src/web/page || fail 1 'the page has type errors'
+	node build/tools/build-page.js || fail 1 'the page cannot be built'
 }
 objects_built() {
 	local file arch
@@ -240,3 +248,6 @@ unless_stamped build/native.stamp \
 sources_built || rm -f build/sources.stamp
 unless_stamped build/sources.stamp \
 	"$(hash_of inputs src test tools bench tsconfig.json node_modules/.plainsight-stamp)" build_sources
+[[ -e build/web/index.html ]] || rm -f build/page.stamp
+unless_stamped build/page.stamp \
+	"$(hash_of inputs src/web/page src/summary/contract.ts tools/build-page.ts tsconfig.json node_modules/.plainsight-stamp)" build_page

@@ -93,6 +93,11 @@ export class Metrics implements TransactionSink {
     for (const family of this.#capped) family.removeWorkload(workload);
   }
 
+  /** By metric: series held, and observations that went to the overflow series. */
+  series(): { readonly metric: string; readonly held: number; readonly overflowed: number }[] {
+    return this.#capped.map(({ name, seriesCount, overflowed }) => ({ metric: name, held: seriesCount, overflowed }));
+  }
+
   /** Everything there is. */
   render(openMetrics: boolean): Promise<Rendered> {
     return this.#all.render(openMetrics);

@@ -13,7 +13,7 @@ import { gzip } from 'node:zlib';
 import { PlainsightError } from '../errors.ts';
 import { formatListen, type ListenAddress, parseListen } from './address.ts';
 import { acceptsGzip, wantsOpenMetrics } from './negotiate.ts';
-import { PAGE, PAGE_POLICY } from './page.ts';
+import type { PageFile } from './page-files.ts';
 
 export interface Exposition {
   readonly contentType: string;
@@ -33,6 +33,10 @@ export interface WebServerOptions {
   readonly ready: () => Readiness;
   /** Anything that JSON can hold. */
   readonly status: () => unknown;
+  /** Anything that JSON can hold, for the query of a request; nothing of the query may be in it. */
+  readonly summary: (query: URLSearchParams) => unknown;
+  /** By path; '/' is the page itself. */
+  readonly page: ReadonlyMap<string, PageFile>;
   /** Told of errors that a client only sees as status 500, and of failed accepts. */
   readonly report?: (error: unknown) => void;
 }
@@ -47,6 +51,7 @@ interface Answer {
 type Route = (request: IncomingMessage) => Answer | Promise<Answer>;
 
 const TEXT = 'text/plain; charset=utf-8';
+const JSON_TYPE = 'application/json; charset=utf-8';
 const MAX_CONNECTIONS = 64;
 const MAX_HEAD_BYTES = 8 * 1024;
 const MAX_HEADERS = 64;
@@ -79,11 +84,12 @@ export class WebServer {
     this.#options = options;
     this.#report = options.report ?? (() => {});
     this.#routes = new Map<string, Route>([
-      ['/', () => ({ ...ok('text/html; charset=utf-8', PAGE), headers: { 'Content-Security-Policy': PAGE_POLICY } })],
+      ...[...options.page].map(([path, file]): [string, Route] => [path, (request) => pageAnswer(file, request)]),
       ['/metrics', (request) => this.#metrics(request)],
       ['/healthz', () => ok(TEXT, 'ok\n')],
       ['/readyz', () => this.#ready()],
-      ['/api/status', () => ok('application/json; charset=utf-8', `${JSON.stringify(options.status(), null, 2)}\n`)],
+      ['/api/status', () => ok(JSON_TYPE, `${JSON.stringify(options.status(), null, 2)}\n`)],
+      ['/api/summary', (request) => this.#summary(request)],
     ]);
   }
 
@@ -193,11 +199,31 @@ export class WebServer {
 
   async #render(openMetrics: boolean, compress: boolean): Promise<Answer> {
     const { contentType, body } = await this.#options.metrics(openMetrics);
-    const vary = 'Accept, Accept-Encoding';
-    if (!compress || body.length <= GZIP_FROM_BYTES) return { ...ok(contentType, body), headers: { Vary: vary } };
-    const packed = await gzipAsync(body, { level: GZIP_LEVEL });
-    return { ...ok(contentType, packed), headers: { Vary: vary, 'Content-Encoding': 'gzip' } };
+    return packed(ok(contentType, body), compress, 'Accept, Accept-Encoding');
   }
+
+  #summary(request: IncomingMessage): Promise<Answer> {
+    const url = request.url ?? '';
+    const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?')) : '');
+    const body = `${JSON.stringify(this.#options.summary(query))}\n`;
+    return packed(ok(JSON_TYPE, body), acceptsGzip(request.headers['accept-encoding']?.toString()), 'Accept-Encoding');
+  }
+}
+
+async function packed(answer: Answer, compress: boolean, vary: string): Promise<Answer> {
+  const headers = { Vary: vary };
+  if (!compress || answer.body.length <= GZIP_FROM_BYTES) return { ...answer, headers };
+  const body = await gzipAsync(answer.body, { level: GZIP_LEVEL });
+  return { ...answer, body, headers: { ...headers, 'Content-Encoding': 'gzip' } };
+}
+
+function pageAnswer({ contentType, plain, gzip, headers }: PageFile, request: IncomingMessage): Answer {
+  const compress = acceptsGzip(request.headers['accept-encoding']?.toString());
+  const encoding: Record<string, string> = compress ? { 'Content-Encoding': 'gzip' } : {};
+  return {
+    ...ok(contentType, compress ? gzip : plain),
+    headers: { ...headers, Vary: 'Accept-Encoding', ...encoding },
+  };
 }
 
 function ok(contentType: string, body: string | Buffer): Answer {

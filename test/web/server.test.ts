@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { PageFile } from '../../src/web/page-files.ts';
 import { WebServer, type WebServerOptions } from '../../src/web/server.ts';
 
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
+
+const html = Buffer.from('<!doctype html>');
+const PAGE: ReadonlyMap<string, PageFile> = new Map([
+  ['/', { contentType: 'text/html; charset=utf-8', plain: html, gzip: gzipSync(html), headers: { 'X-Page': 'yes' } }],
+]);
 
 const running: WebServer[] = [];
 
@@ -25,6 +30,8 @@ async function start(options: Partial<WebServerOptions> = {}): Promise<{ port: n
     }),
     ready: () => ({ ready: true, reason: 'probes attached' }),
     status: () => ({ features: [], lost: { ring: 0 } }),
+    summary: () => ({ services: [] }),
+    page: PAGE,
     ...options,
   });
   running.push(server);
@@ -95,24 +102,42 @@ describe('routes', () => {
     assert.deepEqual(await response.json(), { features: [], lost: { ring: 0 } });
   });
 
-  test('/ is a page that loads nothing', async () => {
+  test('/api/summary gets the query and is packed', async () => {
+    const queries: string[] = [];
+    const services = Array.from({ length: 100 }, (_, index) => ({ service: `service-${index}` }));
+    const { port } = await start({
+      summary: (query) => {
+        queries.push(query.toString());
+        return { services };
+      },
+    });
+    const response = await get(port, '/api/summary?role=client&service=a%26b');
+    assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8');
+    assert.equal(response.headers.get('content-encoding'), 'gzip');
+    assert.equal(response.headers.get('vary'), 'Accept-Encoding');
+    assert.deepEqual(await response.json(), { services });
+    const plain = await exchange(port, 'GET /api/summary HTTP/1.0\r\n\r\n');
+    assert.doesNotMatch(plain, /content-encoding/i);
+    assert.deepEqual(JSON.parse(plain.slice(plain.indexOf('\r\n\r\n'))), { services });
+    assert.deepEqual(queries, ['role=client&service=a%26b', '']);
+  });
+
+  test('the files of the page are served from memory, packed when asked for, each with its own head', async () => {
     const { port } = await start();
-    const response = await get(port, '/');
-    const page = await response.text();
-    assert.equal(response.headers.get('content-type'), 'text/html; charset=utf-8');
-    const style = /<style>(.*)<\/style>/s.exec(page)?.[1] ?? '';
-    const hash = createHash('sha256').update(style).digest('base64');
-    assert.equal(
-      response.headers.get('content-security-policy'),
-      `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-    );
-    assert.doesNotMatch(page, /<script|<img|<link|https?:|url\(|@import| style=| on\w+=/i);
-    for (const path of ['/metrics', '/api/status', '/healthz', '/readyz']) assert.ok(page.includes(`href="${path}"`));
+    const page = await get(port, '/?theme=dark');
+    assert.equal(page.headers.get('content-type'), 'text/html; charset=utf-8');
+    assert.equal(page.headers.get('content-encoding'), 'gzip');
+    assert.equal(page.headers.get('x-page'), 'yes');
+    assert.equal(page.headers.get('cache-control'), 'no-store');
+    assert.equal(await page.text(), '<!doctype html>');
+    const plain = await exchange(port, 'GET / HTTP/1.0\r\n\r\n');
+    assert.ok(plain.endsWith('\r\n\r\n<!doctype html>'), plain);
+    assert.doesNotMatch(plain, /content-encoding/i);
   });
 
   test('HEAD gives the head that GET gives', async () => {
     const { port } = await start();
-    for (const path of ['/', '/metrics', '/healthz', '/readyz', '/api/status']) {
+    for (const path of ['/', '/metrics', '/healthz', '/readyz', '/api/status', '/api/summary']) {
       const heads = [];
       for (const method of ['GET', 'HEAD']) {
         const response = await get(port, path, {}, method);
@@ -314,6 +339,8 @@ describe('addresses', () => {
       metrics: async () => ({ contentType: TEXT, body: '' }),
       ready: () => ({ ready: true, reason: '' }),
       status: () => ({}),
+      summary: () => ({}),
+      page: new Map(),
     });
     running.push(server);
     const { host, port } = await server.start();
@@ -396,6 +423,8 @@ describe('close', () => {
       metrics: async () => ({ contentType: TEXT, body: '' }),
       ready: () => ({ ready: true, reason: '' }),
       status: () => ({}),
+      summary: () => ({}),
+      page: new Map(),
     });
     await server.close();
   });
