@@ -193,6 +193,7 @@ class Agent implements AgentHandle {
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#trimTimer = setInterval(() => native().trimMemory(), TRIM_MS);
+    this.#summary.begin();
     if (this.#web) this.#stepTimer = setInterval(() => this.#summary.advance(), STEP_SECONDS * 1000);
     this.#drainTimer = setTimeout(() => this.#turn(), DRAIN_BUSY_MS);
   }

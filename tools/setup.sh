@@ -6,6 +6,7 @@
 #   setup.sh            what `plainsight run` needs
 #   setup.sh --test     what the tests need besides: real servers and clients, clang-format
 #   setup.sh --demo     what the demo needs besides: nginx, openssl
+#   setup.sh --page     what the tests of the page need: Chromium, nginx, openssl
 #   setup.sh --build    no Debian packages are looked at: npm packages and the build only
 #
 # Exit status: 2 this machine lacks something that is not installed by this user here, 64 wrong use, else that of the
@@ -19,6 +20,7 @@ case ${1-} in
 '') ;;
 --test) packages=test ;;
 --demo) packages=demo ;;
+--page) packages=page ;;
 --build) packages=none ;;
 *) echo "setup.sh: unknown argument $1" >&2 && exit 64 ;;
 esac
@@ -51,7 +53,8 @@ needs=(
 [[ $packages == test ]] && needs+=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey
 )
-[[ $packages == demo ]] && needs+=(nginx:nginx-light openssl:openssl)
+[[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
+[[ $packages == page ]] && needs+=(chromium:chromium)
 
 # Programs of the system administrator are not on every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin

@@ -11,6 +11,9 @@ export interface Figures {
   readonly errorsPerSecond: number;
   /** Status 400 to 499. */
   readonly clientErrorsPerSecond: number;
+  /** Of the requests of the window, 0 to 1; `null`: no request. */
+  readonly errorShare: number | null;
+  readonly clientErrorShare: number | null;
   /** Interpolated within the bucket, as histogram_quantile() does; `null`: no request in the window. */
   readonly p50: number | null;
   readonly p90: number | null;

@@ -30,6 +30,11 @@ export class CostHistory {
   /** To be called right before the clock advances. */
   finishStep(): void {
     this.#sample();
+    this.begin();
+  }
+
+  /** Counts from here on. */
+  begin(): void {
     this.#cpuBefore = this.#source.cpuMicroseconds();
     this.#capturedBefore = this.#source.capturedBytes();
   }

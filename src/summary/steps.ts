@@ -25,6 +25,11 @@ export class Steps {
 
   static readonly slots = SLOTS;
 
+  /** The running step begins now: what was before is not waited for. */
+  begin(nowMs: number): void {
+    this.#startedMs = nowMs;
+  }
+
   /** The slot of the step that is running. */
   get running(): number {
     return this.#running;

@@ -82,6 +82,12 @@ export class SummaryBoard {
     return this.#traffic;
   }
 
+  /** The probes are attached: rates and costs count from here on. */
+  begin(): void {
+    this.#steps.begin(this.#now());
+    this.#cost.begin();
+  }
+
   advance(): void {
     this.#cost.finishStep();
     this.#steps.advance(this.#now());

@@ -134,14 +134,17 @@ export class TrafficHistory implements TransactionSink {
     const last = this.#bounds.length;
     const requests = sumOf(sum, last + 1);
     const rate = (count: number) => (length > 0 ? round(count / length, 3) : 0);
+    const share = (count: number) => (requests > 0 ? round(count / requests, 6) : null);
     return {
       requestsPerSecond: rate(requests),
       errorsPerSecond: rate(sum[last + ERRORS]!),
       clientErrorsPerSecond: rate(sum[last + CLIENT_ERRORS]!),
+      errorShare: share(sum[last + ERRORS]!),
+      clientErrorShare: share(sum[last + CLIENT_ERRORS]!),
       p50: seconds(quantile(0.5, this.#bounds, sum)),
       p90: seconds(quantile(0.9, this.#bounds, sum)),
       p99: seconds(quantile(0.99, this.#bounds, sum)),
-      httpsShare: requests > 0 ? round(sum[last + HTTPS]! / requests, 4) : null,
+      httpsShare: share(sum[last + HTTPS]!),
       total: {
         requests: sumOf(entry.total, last + 1),
         errors: entry.total[last + ERRORS]!,

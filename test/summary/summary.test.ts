@@ -53,6 +53,19 @@ describe('the summary', () => {
     assert.deepEqual([cost.series, cost.connections, cost.residentBytes], [15, 7, 50_000_000]);
   });
 
+  test('rates and costs count from the moment at which the probes are there', () => {
+    const time = fake();
+    const summary = board(time);
+    time.now = 3_000;
+    time.cpu += 900_000;
+    summary.begin();
+    time.now = 5_000;
+    time.cpu += 100_000;
+    summary.sink.transaction(transaction());
+    const { cost, all, windowSeconds } = summary.render(ALL);
+    assert.deepEqual([windowSeconds, cost.cpu, all.server.requestsPerSecond], [2, 0.05, 0.5]);
+  });
+
   test('steps, histories and their times are of one length', () => {
     const time = fake();
     const summary = board(time);

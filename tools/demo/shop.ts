@@ -20,6 +20,8 @@ const END_LIMIT_MS = 3_000;
 export interface Shop {
   readonly folder: string;
   readonly certificate: string;
+  /** False: the services go by the names of their executables. */
+  readonly hasNames: boolean;
   readonly ports: { readonly web: number; readonly api: number; readonly pay: number };
   /** `service: what it is`, for people. */
   readonly description: readonly (readonly [service: string, text: string])[];
@@ -28,15 +30,19 @@ export interface Shop {
   startCustomers(): void;
   /** `plainsight` with these arguments. */
   startAgent(args: readonly string[], stdio: 'inherit' | 'pipe'): ChildProcess;
+  /** A second call waits for the first. */
   stop(): Promise<void>;
 }
 
-const SERVICES = ['shop-web', 'shop-api', 'shop-pay', 'shop-customers'] as const;
+const PARTS = ['web', 'api', 'pay', 'customers'] as const;
 
-/** @throws Error when a service does not start; then nothing is left behind */
-export async function openShop(): Promise<Shop> {
+/**
+ * The services are called `NAME-web` and so on where they can have names of their own.
+ * @throws Error when a service does not start; then nothing is left behind
+ */
+export async function openShop(name = 'shop'): Promise<Shop> {
   const folder = mkdtempSync(join(tmpdir(), 'plainsight-demo-'));
-  const units = makeUnitFolder(SERVICES);
+  const units = makeUnitFolder(PARTS.map((part) => `${name}-${part}`));
   const children: ChildProcess[] = [];
   let stopping = false;
   let tellEnded: (what: string) => void = () => {};
@@ -44,23 +50,28 @@ export async function openShop(): Promise<Shop> {
     tellEnded = resolve;
   });
 
-  const start = (name: string, words: readonly string[], stdio: 'inherit' | 'pipe' = 'pipe'): ChildProcess => {
+  const start = (what: string, words: readonly string[], stdio: 'inherit' | 'pipe' = 'pipe'): ChildProcess => {
     // In a process group of its own Ctrl-C reaches it only through us; without us it ends.
     const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...words], {
       detached: true,
       stdio: ['ignore', stdio, stdio],
     });
     children.push(child);
-    child.on('error', (error) => tellEnded(`${name} cannot be started: ${error.message}`));
+    child.on('error', (error) => tellEnded(`${what} cannot be started: ${error.message}`));
     child.on('exit', (code, signal) => {
-      if (!stopping) tellEnded(`${name} ended (${signal ?? `exit code ${code}`})`);
+      if (!stopping) tellEnded(`${what} ended (${signal ?? `exit code ${code}`})`);
     });
     return child;
   };
-  const startService = (service: (typeof SERVICES)[number], ...words: string[]) =>
-    start(service, units.command(service, words));
+  const startService = (part: (typeof PARTS)[number], ...words: string[]) =>
+    start(`${name}-${part}`, units.command(`${name}-${part}`, words));
 
-  const stop = async () => {
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= end();
+    return stopped;
+  };
+  const end = async () => {
     stopping = true;
     for (const child of [...children].reverse()) child.kill('SIGTERM');
     const deadline = Date.now() + END_LIMIT_MS;
@@ -77,29 +88,30 @@ export async function openShop(): Promise<Shop> {
     const key = join(folder, 'key.pem');
     chmodSync(folder, 0o755);
     makeCertificate(certificate, key);
-    const pay = await portOf('shop-pay', startService('shop-pay', '/usr/bin/python3', at('pay.py'), certificate, key));
+    const pay = await portOf(`${name}-pay`, startService('pay', '/usr/bin/python3', at('pay.py'), certificate, key));
     const api = await portOf(
-      'shop-api',
-      startService('shop-api', process.execPath, at('api.mjs'), certificate, String(pay)),
+      `${name}-api`,
+      startService('api', process.execPath, at('api.mjs'), certificate, String(pay)),
     );
     const web = await freePort();
     const config = join(folder, 'nginx.conf');
     writeFileSync(config, nginxConfig({ folder, certificate, key, web, api, pay }));
-    const nginx = startService('shop-web', 'nginx', '-p', folder, '-c', config, '-e', 'stderr');
-    await listening('shop-web', nginx, web);
+    const nginx = startService('web', 'nginx', '-p', folder, '-c', config, '-e', 'stderr');
+    await listening(`${name}-web`, nginx, web);
     return {
       folder,
       certificate,
+      hasNames: units.hasNames,
       ports: { web, api, pay },
       description: [
-        ['shop-web', `nginx, HTTPS on port ${web}; hands on to shop-api and shop-pay`],
-        ['shop-api', `Node.js, HTTP on port ${api}; calls shop-pay`],
-        ['shop-pay', `Python, HTTPS on port ${pay}`],
-        ['shop-customers', 'Node.js, about 40 HTTPS requests a second, in waves'],
+        [`${name}-web`, `nginx, HTTPS on port ${web}; hands on to ${name}-api and ${name}-pay`],
+        [`${name}-api`, `Node.js, HTTP on port ${api}; calls ${name}-pay`],
+        [`${name}-pay`, `Python, HTTPS on port ${pay}`],
+        [`${name}-customers`, 'Node.js, about 40 HTTPS requests a second, in waves'],
       ],
       ended,
       startCustomers: () => {
-        startService('shop-customers', process.execPath, at('customers.mjs'), certificate, String(web));
+        startService('customers', process.execPath, at('customers.mjs'), certificate, String(web));
       },
       startAgent: (args, stdio) => start('the agent', [join(ROOT, 'bin/plainsight'), ...args], stdio),
       stop,

@@ -7,6 +7,8 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface UnitFolder {
+  /** False: services have no names of their own. */
+  readonly hasNames: boolean;
   /** The command and its arguments, so that the program is in the unit from its first instruction. */
   command(service: string, words: readonly string[]): readonly string[];
   /** Processes that are in a unit of this folder now. */
@@ -15,7 +17,7 @@ export interface UnitFolder {
   remove(): void;
 }
 
-const NO_UNITS: UnitFolder = { command: (_, words) => words, pids: () => [], remove: () => {} };
+const NO_UNITS: UnitFolder = { hasNames: false, command: (_, words) => words, pids: () => [], remove: () => {} };
 
 export function makeUnitFolder(services: readonly string[]): UnitFolder {
   const mount = cgroupMount();
@@ -29,6 +31,7 @@ export function makeUnitFolder(services: readonly string[]): UnitFolder {
     return NO_UNITS;
   }
   return {
+    hasNames: true,
     command: (service, words) => [
       ...['sh', '-c', 'echo $$ >"$0" && exec "$@"', join(folderOf(service), 'cgroup.procs')],
       ...words,

@@ -56,6 +56,7 @@ function question(): string {
 }
 
 function show(news: News): void {
+  if (last === undefined) setAttribute(byId('main', HTMLElement), 'data-state', undefined);
   last = news;
   const { summary, graph } = news;
   setText(byId('where', HTMLElement), `${summary.node}, Linux ${summary.kernel}, agent ${summary.version}`);

@@ -25,9 +25,7 @@ interface Column {
   readonly level?: (figures: Figures) => string | undefined;
 }
 
-const ratio = (count: number, of: number) => (of > 0 ? count / of : null);
 const share = (value: number | null) => (value === null ? NONE : formatShare(value));
-const errorRatio = (figures: Figures) => ratio(figures.errorsPerSecond, figures.requestsPerSecond);
 
 const COLUMNS: readonly Column[] = [
   {
@@ -42,16 +40,16 @@ const COLUMNS: readonly Column[] = [
     id: 'errors',
     title: 'Errors',
     help: 'share of responses with status 500 and above',
-    by: errorRatio,
-    text: (figures) => share(errorRatio(figures)),
-    level: (figures) => levelOfRatio(errorRatio(figures) ?? 0),
+    by: (figures) => figures.errorShare,
+    text: (figures) => share(figures.errorShare),
+    level: (figures) => levelOfRatio(figures.errorShare ?? 0),
   },
   {
     id: 'client-errors',
     title: '4xx',
     help: 'share of responses with status 400 to 499',
-    by: (figures) => ratio(figures.clientErrorsPerSecond, figures.requestsPerSecond),
-    text: (figures) => share(ratio(figures.clientErrorsPerSecond, figures.requestsPerSecond)),
+    by: (figures) => figures.clientErrorShare,
+    text: (figures) => share(figures.clientErrorShare),
   },
   ...(['p50', 'p90', 'p99'] as const).map((id) => ({
     id,
@@ -255,6 +253,8 @@ const NO_FIGURES: Figures = {
   requestsPerSecond: 0,
   errorsPerSecond: 0,
   clientErrorsPerSecond: 0,
+  errorShare: null,
+  clientErrorShare: null,
   p50: null,
   p90: null,
   p99: null,

@@ -34,14 +34,12 @@ const TILES: readonly { readonly title: string; readonly read: (summary: Summary
   {
     title: 'Errors',
     read: ({ all: { server } }) => {
-      if (server.requestsPerSecond === 0) return { value: NONE, unit: '', note: 'no request received' };
-      const ratio = server.errorsPerSecond / server.requestsPerSecond;
-      const other = server.clientErrorsPerSecond / server.requestsPerSecond;
+      if (server.errorShare === null) return { value: NONE, unit: '', note: 'no request received' };
       return {
-        value: formatShare(ratio),
+        value: formatShare(server.errorShare),
         unit: 'status 5xx',
-        note: `${formatShare(other)} status 4xx`,
-        level: levelOfRatio(ratio),
+        note: `${formatShare(server.clientErrorShare ?? 0)} status 4xx`,
+        level: levelOfRatio(server.errorShare),
       };
     },
   },
@@ -59,9 +57,9 @@ const TILES: readonly { readonly title: string; readonly read: (summary: Summary
       value: formatNumber(client.requestsPerSecond),
       unit: 'requests/s',
       note:
-        client.requestsPerSecond === 0
+        client.errorShare === null
           ? 'no outbound call'
-          : `${formatShare(client.errorsPerSecond / client.requestsPerSecond)} 5xx, ${formatDuration(client.p99, buckets.at(-1))} p99`,
+          : `${formatShare(client.errorShare)} 5xx, ${formatDuration(client.p99, buckets.at(-1))} p99`,
     }),
   },
   {
