@@ -109,8 +109,8 @@ export class HeatChart {
         const end = times[missing + step]!;
         const left = Math.max(plot.bbox.left, plot.valToPos(end - summary.stepSeconds, 'x', true));
         const right = plot.valToPos(end, 'x', true);
-        // By the root: one slow request among thousands must be seen, and the many still differ.
-        const shade = Math.ceil(Math.sqrt(count / most) * SHADES) - 1;
+        // By a root: one slow request among thousands must be seen, and the many still differ.
+        const shade = Math.ceil((count / most) ** 0.4 * SHADES) - 1;
         ctx.fillStyle = this.#shades[Math.min(SHADES - 1, Math.max(0, shade))]!;
         ctx.fillRect(left, top + 0.5, Math.max(1, right - left - 0.5), bottom - top - 1);
       }

@@ -30,7 +30,7 @@ const share = (value: number | null) => (value === null ? NONE : formatShare(val
 const COLUMNS: readonly Column[] = [
   {
     id: 'rate',
-    title: 'Requests/s',
+    title: 'Req/s',
     help: 'requests per second',
     by: (figures) => figures.requestsPerSecond,
     text: (figures) => formatNumber(figures.requestsPerSecond),
@@ -230,6 +230,8 @@ export class ServicesTable {
     const sparkline = new Sparkline();
     const button = html('button', { type: 'button', class: 'name', text: service?.service ?? 'All services' });
     const name = html('th', { scope: 'row', class: 'column-name' }, button);
+    // The name may be cut.
+    if (service !== null) button.title = [service.namespace, service.service].filter(Boolean).join(' / ');
     if (service !== null && service.namespace !== '') {
       button.append(html('span', { class: 'namespace', text: service.namespace }));
     }

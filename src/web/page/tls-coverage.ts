@@ -12,7 +12,7 @@ const STATES: Readonly<Record<string, { readonly text: string; readonly order: n
   attached: { text: 'seen', order: 3 },
 };
 
-const CLASSES: Readonly<Record<string, string>> = { Processes: 'number', Library: 'column-library' };
+const CLASSES: Readonly<Record<string, string>> = { Count: 'number', Library: 'column-library' };
 
 export function countTls(processes: readonly TlsProcesses[]): { seen: number; pending: number; blind: number } {
   const counts = { seen: 0, pending: 0, blind: 0 };
@@ -30,7 +30,7 @@ export class TlsCoverage {
   #drawn = '';
 
   constructor() {
-    const titles = ['Service', 'Library', 'State', 'Processes', 'What that means'];
+    const titles = ['Service', 'Library', 'State', 'Count', 'What that means'];
     const head = html(
       'tr',
       {},
