@@ -45,7 +45,7 @@ function greeting(handle: AgentHandle): string {
     const { host, port } = handle.webAddress;
     const reachable = WILDCARDS[host] ?? host;
     const base = `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
-    rows.push(['metrics', `${base}/metrics`], ['status', `${base}/api/status`]);
+    rows.push(['page', `${base}/`], ['metrics', `${base}/metrics`], ['status', `${base}/api/status`]);
   }
   for (const { label, value } of handle.summary()) rows.push([label, value]);
   const width = Math.max(0, ...rows.map(([label]) => label.length));

@@ -24,6 +24,7 @@ describe('start', () => {
       context.stdout.text,
       [
         `plainsight ${packageVersion()} is running`,
+        '  page     http://127.0.0.1:9090/',
         '  metrics  http://127.0.0.1:9090/metrics',
         '  status   http://127.0.0.1:9090/api/status',
         '  socket   on',
