@@ -56,7 +56,8 @@ export class Poll {
     this.#askAgain = false;
     try {
       const summary = (await get(`api/summary?${this.#question()}`)) as Summary;
-      const graph = summary.graph ? ((await get('api/graph')) as Graph) : undefined;
+      // Without a map the rest of the page is as good as before.
+      const graph = summary.graph ? ((await get('api/graph').catch(() => undefined)) as Graph | undefined) : undefined;
       if (!this.#askAgain) this.#news({ summary, graph });
       this.#connection(this.#paused ? 'paused' : 'live');
     } catch {
