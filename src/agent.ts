@@ -3,7 +3,6 @@
  * the metrics meet. Everything runs on one thread: a timer drains the ring in batches and looks for new processes.
  */
 
-import { readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { COUNTER } from './abi/events.ts';
 import { EventDecoder, type ProcessHint } from './capture/event-decoder.ts';
@@ -11,24 +10,22 @@ import type { AgentHandle, Recorder, StartOptions, SummaryLine } from './cli/age
 import type { Config } from './config.ts';
 import { fanOut, tee } from './fan-out.ts';
 import { PROTOCOLS } from './http/registry.ts';
+import { allTlsLibraries, hostMachine, socketLayouts } from './libraries.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { native } from './native.ts';
-import { encodeCookie } from './probes/cookie.ts';
-import { planGoFunction } from './probes/go-plan.ts';
+import { instructionText } from './probes/mnemonic.ts';
 import { planProbes } from './probes/plan.ts';
 import { ProcessTable } from './process/process-table.ts';
 import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
-import { fromRoot, packageVersion } from './root.ts';
+import { packageVersion } from './root.ts';
 import type { ConnectionInfo } from './stream/contract.ts';
 import { Streams } from './stream/streams.ts';
 import { STEP_SECONDS } from './summary/steps.ts';
 import { readSelection, SummaryBoard } from './summary/summary.ts';
 import { Discovery } from './tls/discovery.ts';
-import { goLibrary } from './tls/go.ts';
-import { parseGoOffsets } from './tls/go-offsets.ts';
-import { TLS_LIBRARIES } from './tls/registry.ts';
+import { type AttachedLibrary, socketFacts } from './tls/process-tls.ts';
 import { readPage } from './web/page-files.ts';
 import { WebServer } from './web/server.ts';
 
@@ -52,10 +49,6 @@ export async function startAgent(config: Config, options: StartOptions): Promise
     throw error;
   }
   return agent;
-}
-
-function readGoOffsets() {
-  return parseGoOffsets(JSON.parse(readFileSync(fromRoot('offsets/go.json'), 'utf8')));
 }
 
 class Agent implements AgentHandle {
@@ -100,10 +93,9 @@ class Agent implements AgentHandle {
         const attachCookie = this.#programs.isEnabled('attach_cookie');
         return planProbes(view, fn, signature, { returnProbe: this.#programs.returnProbe, attachCookie });
       },
-      libraries: [
-        ...TLS_LIBRARIES,
-        goLibrary({ offsets: readGoOffsets(), plan: planGoFunction, encode: encodeCookie }),
-      ],
+      instruction: instructionText,
+      layouts: socketLayouts(hostMachine(), this.#programs.isEnabled('attach_cookie')),
+      libraries: allTlsLibraries(),
       attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
       log,
     });
@@ -315,10 +307,7 @@ class Agent implements AgentHandle {
       kernel: release(),
       arch: process.arch,
       features: this.#programs.features(),
-      libraries: this.#discovery.attachments().map(({ sites, ...library }) => ({
-        ...library,
-        sites: sites.map(({ cookie: _, ...site }) => site),
-      })),
+      libraries: this.#discovery.attachments().map(libraryStatus),
       processes: this.#discovery.processes().map((found) => {
         const { comm, namespace, pod, container, service } = this.#processes.owner(found.pid);
         return { comm, namespace, pod, container, service, ...found };
@@ -345,4 +334,13 @@ class Agent implements AgentHandle {
       value: enabled ? 'on' : `off (${reason})`,
     }));
   }
+}
+
+/** As `inspect` has it. */
+function libraryStatus({ sites, layout, ...library }: AttachedLibrary) {
+  return {
+    ...library,
+    sites: sites.map(({ cookie: _, ...site }) => site),
+    ...(layout && { socket: socketFacts(layout) }),
+  };
 }

@@ -52,9 +52,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 
   // The composition root and its parts.
   'fan-out': { imports: [], types: ['stream'], pure: true },
+  libraries: { imports: ['errors', 'abi', 'elf', 'probes', 'root', 'tls'] },
   programs: { imports: ['errors', 'abi', 'probes', 'root'], types: ['config', 'log', 'native', 'tls'] },
-  agent: { imports: [...BELOW_AGENT, 'fan-out', 'programs'], types: ['cli'] },
-  cli: { imports: [...BELOW_AGENT, 'fan-out', 'agent'] },
+  agent: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'programs'], types: ['cli'] },
+  cli: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'agent'] },
   main: { imports: [...BELOW_AGENT, 'agent', 'cli'] },
 };
 

@@ -25,6 +25,8 @@ export interface CommandDescription {
   readonly flags: readonly OwnFlag[];
   /** The operand, which then is required. */
   readonly operand?: string;
+  /** One more, which may be missing. */
+  readonly secondOperand?: string;
 }
 
 export interface Arguments {
@@ -33,6 +35,7 @@ export interface Arguments {
   /** Flags without a value that were given. */
   readonly switches: ReadonlySet<string>;
   readonly operand: string | undefined;
+  readonly secondOperand: string | undefined;
   readonly wants: 'help' | 'version' | undefined;
 }
 
@@ -62,7 +65,8 @@ export function parseArguments(command: CommandDescription, words: readonly stri
   });
   const flags = tokens.filter((token) => token.kind === 'option');
   const wants = flags.find(({ name }) => name === 'help' || name === 'version')?.name as Arguments['wants'];
-  if (wants) return { values: new Map(), switches: new Set(), operand: undefined, wants };
+  const none = { values: new Map(), switches: new Set<string>(), operand: undefined, secondOperand: undefined };
+  if (wants) return { ...none, wants };
 
   const values = new Map<string, string>();
   const switches = new Set<string>();
@@ -82,11 +86,11 @@ export function parseArguments(command: CommandDescription, words: readonly stri
       values.set(name, value);
     }
   }
-  const [operand, surplus] = tokens.filter((token) => token.kind === 'positional').map(({ value }) => value);
-  const unwanted = command.operand ? surplus : operand;
+  const [operand, second, third] = tokens.filter((token) => token.kind === 'positional').map(({ value }) => value);
+  const unwanted = command.secondOperand ? third : command.operand ? second : operand;
   if (unwanted !== undefined) throw usage(`unexpected ${quoteValue(unwanted)} after ${command.name}`);
   if (command.operand && operand === undefined) throw usage(`${command.name} needs ${command.operand}`);
-  return { values, switches, operand, wants };
+  return { values, switches, operand, secondOperand: second, wants };
 }
 
 function usage(message: string): PlainsightError {

@@ -11,7 +11,8 @@ export function overviewText(commands: readonly CommandDescription[]): string {
 }
 
 export function helpText(command: CommandDescription): string {
-  const operand = command.operand ? ` ${command.operand}` : '';
+  const second = command.secondOperand ? ` [${command.secondOperand}]` : '';
+  const operand = command.operand ? ` ${command.operand}${second}` : '';
   const rows: string[] = [];
   const add = (flag: string, placeholder: string | undefined, help: string) => {
     rows.push(`  --${flag}${placeholder ? ` ${placeholder}` : ''}`, `      ${help}`);

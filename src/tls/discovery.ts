@@ -7,6 +7,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { ElfMachine } from '../elf/elf-file.ts';
+import type { InstructionReader } from '../probes/mnemonic.ts';
 import type { ProbePlanner } from '../probes/plan.ts';
 import type { ExecutableMapping } from '../process/proc-text.ts';
 import type { ProcFs } from '../process/procfs.ts';
@@ -16,6 +17,7 @@ import { type FileFacts, type FileMapper, LibraryFiles, type OpenPath } from './
 import { type AttachedLibrary, describe, type ProcessTls, type ScanResult } from './process-tls.ts';
 import { TLS_LIBRARIES } from './registry.ts';
 import { ScanSchedule } from './scan-schedule.ts';
+import type { SocketLayouts } from './socket-layout.ts';
 
 const MAX_PROCESSES = 16384;
 const MAX_ATTACHMENTS = 512;
@@ -48,6 +50,9 @@ export interface DiscoveryOptions {
   readonly attach: Attacher;
   /** planProbes() of src/probes/. */
   readonly plan: ProbePlanner;
+  /** instructionText() of src/probes/. */
+  readonly instruction?: InstructionReader;
+  readonly layouts?: SocketLayouts;
   readonly libraries?: readonly TlsLibrary[];
   readonly log?: DiscoveryLog;
   /** Of this node; files for another one are not attached. Default: where Node.js runs. */
@@ -112,7 +117,7 @@ export class Discovery {
     this.#maxAttachments = options.maxAttachments ?? MAX_ATTACHMENTS;
     this.#schedule = new ScanSchedule({ max: this.#maxProcesses });
     const machine = options.machine ?? hostMachine();
-    this.#files = new LibraryFiles({ proc: options.proc, mapFile: options.mapFile, plan: options.plan, machine });
+    this.#files = new LibraryFiles({ ...options, machine });
     const libraries = options.libraries ?? TLS_LIBRARIES;
     this.#finder = new LibraryFinder({ libraries, files: this.#files, mapFile: options.mapFile, machine });
   }
@@ -240,6 +245,7 @@ export class Discovery {
       buildId: facts.buildId,
       path,
       sites: facts.sites,
+      layout: facts.layout,
       processes: users.size,
     }));
   }

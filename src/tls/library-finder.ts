@@ -76,6 +76,11 @@ export class LibraryFinder {
     return candidates;
   }
 
+  /** The library that one file holds: by its name, else by its symbols. */
+  identify(open: OpenPath, path: string): TlsLibrary | undefined {
+    return this.#byName(path) ?? (this.#read(open) || undefined);
+  }
+
   #byName(path: string): TlsLibrary | undefined {
     return this.#libraries.find((library) => library.recognise(path));
   }

@@ -49,6 +49,8 @@ export interface Inspection {
 /** One place to probe, and the function that it is for. */
 export interface TlsSite extends Site {
   readonly symbol: string;
+  /** The instruction there, for people; '' where its bytes were not read. */
+  readonly instruction?: string;
   /** Of which BPF object its programs are; those for libraries written in C when missing. */
   readonly programs?: 'gotls';
 }

@@ -4,17 +4,21 @@
  * path leads to is always compared with the mapping, since names change under a running process.
  */
 
+import { dirname, join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { buildId } from '../elf/build-id.ts';
-import { type ElfMachine, readElf } from '../elf/elf-file.ts';
+import { type ElfFile, type ElfMachine, readElf } from '../elf/elf-file.ts';
+import { neededLibraries } from '../elf/needed.ts';
 import { symbols } from '../elf/symbols.ts';
 import { PlainsightError } from '../errors.ts';
 import type { MappedFile } from '../native.ts';
 import type { ProbeOperation } from '../probes/cookie.ts';
-import type { PlanReason, ProbePlanner } from '../probes/plan.ts';
+import type { InstructionReader } from '../probes/mnemonic.ts';
+import type { PlanReason, ProbePlanner, UretprobeReason } from '../probes/plan.ts';
 import { type ExecutableMapping, isAnonymousDevice } from '../process/proc-text.ts';
 import type { FileStat, ProcFs } from '../process/procfs.ts';
 import type { TlsLibrary, TlsReason, TlsSite } from './library.ts';
+import { ACCESSOR_SYMBOLS, type CodeSource, type SocketLayout, type SocketLayouts } from './socket-layout.ts';
 
 /** Maps a file, read-only. Throws when it cannot. */
 export type FileMapper = (path: string) => MappedFile;
@@ -23,6 +27,19 @@ export type FileMapper = (path: string) => MappedFile;
 export interface OpenPath {
   readonly path: string;
   readonly stat: FileStat;
+}
+
+/** A function of the library that the file has, and whether it can be probed. */
+export interface FunctionFacts {
+  readonly symbol: string;
+  readonly operation: ProbeOperation;
+  /** In the file. */
+  readonly offset: number;
+  readonly sizeBytes: number;
+  /** '' when it is probed. */
+  readonly reason: PlanReason | 'calls another one that is probed' | 'the same as another one';
+  /** Why its return takes a uretprobe; '' where it takes none. */
+  readonly uretprobeReason: UretprobeReason;
 }
 
 /** What a file holds, as far as probes are concerned. */
@@ -35,6 +52,20 @@ export interface FileFacts {
   /** '' when it can be attached. */
   readonly reason: TlsReason;
   readonly sites: readonly TlsSite[];
+  /** Empty for libraries that are read in a way of their own. */
+  readonly functions: readonly FunctionFacts[];
+  /** undefined: no library of which that is known. */
+  readonly layout: SocketLayout | undefined;
+}
+
+export interface LibraryFilesOptions {
+  readonly proc: ProcFs;
+  readonly mapFile: FileMapper;
+  readonly plan: ProbePlanner;
+  readonly machine: ElfMachine;
+  /** instructionText() of src/probes/. */
+  readonly instruction?: InstructionReader;
+  readonly layouts?: SocketLayouts;
 }
 
 const MAX_FILES = 1024;
@@ -44,14 +75,18 @@ export class LibraryFiles {
   readonly #mapFile: FileMapper;
   readonly #machine: ElfMachine;
   readonly #plan: ProbePlanner;
+  readonly #instruction: InstructionReader;
+  readonly #layouts: SocketLayouts | undefined;
   /** By device, inode, size and times: an inode number is used again soon after its file is gone. */
   readonly #facts = new LRUCache<string, FileFacts>({ max: MAX_FILES });
 
-  constructor(options: { proc: ProcFs; mapFile: FileMapper; plan: ProbePlanner; machine: ElfMachine }) {
+  constructor(options: LibraryFilesOptions) {
     this.#proc = options.proc;
     this.#mapFile = options.mapFile;
     this.#plan = options.plan;
     this.#machine = options.machine;
+    this.#instruction = options.instruction ?? (() => '');
+    this.#layouts = options.layouts;
   }
 
   /** Files that are remembered. */
@@ -91,7 +126,7 @@ export class LibraryFiles {
     try {
       if (file.device !== open.stat.device || file.inode !== open.stat.inode) return 'file replaced';
       const version = library.version(mappedPath);
-      const facts = { library, version, ...this.#read(file.bytes, library, open.stat) };
+      const facts = { library, version, ...this.#read(file.bytes, library, open) };
       if (file.truncated) return 'file replaced';
       this.#facts.set(key, facts);
       return facts;
@@ -109,11 +144,14 @@ export class LibraryFiles {
   #read(
     bytes: Uint8Array,
     library: TlsLibrary,
-    stat: FileStat,
+    open: OpenPath,
   ): Omit<FileFacts, 'library' | 'version'> & { version?: string } {
     let id = '';
+    const functions: FunctionFacts[] = [];
+    let layout: SocketLayout | undefined;
     const answer = (reason: TlsReason, sites: readonly TlsSite[] = []) => {
-      return { identity: identityOf(stat, id), buildId: id, reason, sites };
+      const version = layout?.version ? { version: layout.version } : {};
+      return { identity: identityOf(open.stat, id), buildId: id, reason, sites, functions, layout, ...version };
     };
     try {
       const elf = readElf(bytes);
@@ -126,37 +164,84 @@ export class LibraryFiles {
         return { ...answer(inspection.reason, inspection.sites), version: inspection.version };
       }
       if (elf.machine !== this.#machine) return answer('other machine');
-      const found = symbols(elf, bytes, new Set(library.functions.map((fn) => fn.symbol)));
+      const hasLayout = this.#layouts?.has(library.name) === true;
+      const names = library.functions.map((fn) => fn.symbol);
+      const found = symbols(elf, bytes, new Set(hasLayout ? [...names, ...ACCESSOR_SYMBOLS] : names));
       if (library.functions.some((fn) => fn.required && !found.has(fn.symbol)))
         return answer('required function missing');
+      if (hasLayout) layout = this.#layout(library, { elf, bytes, found }, open);
+      const layoutBits = layout === undefined ? 0n : this.#layouts!.cookieBits(layout);
       const sites: TlsSite[] = [];
       const probed = new Set<ProbeOperation>();
       const offsets = new Set<number>();
       let refusal: PlanReason = '';
       for (const fn of library.functions) {
         const symbol = found.get(fn.symbol);
+        if (!symbol) continue;
+        const { sizeBytes } = symbol;
+        const note = (reason: FunctionFacts['reason'], uretprobeReason: UretprobeReason = '') => {
+          const { operation } = fn;
+          functions.push({
+            symbol: fn.symbol,
+            operation,
+            offset: symbol.fileOffset,
+            sizeBytes,
+            reason,
+            uretprobeReason,
+          });
+        };
         // Two names of one function: it is probed once.
-        if (!symbol || offsets.has(symbol.fileOffset)) continue;
-        if (fn.forwardsTo !== undefined && found.has(fn.forwardsTo)) continue;
-        // Without a size it goes on to the end of the file; the planner looks at no more than it can use.
-        const end = symbol.sizeBytes === 0 ? bytes.length : symbol.fileOffset + symbol.sizeBytes;
-        const code = bytes.subarray(symbol.fileOffset, end);
-        const plan = this.#plan({ machine: elf.machine, code }, symbol, fn);
-        if (plan.reason !== '') {
-          if (fn.required) return answer(plan.reason);
-          refusal ||= plan.reason;
-          continue;
+        if (offsets.has(symbol.fileOffset)) note('the same as another one');
+        else if (fn.forwardsTo !== undefined && found.has(fn.forwardsTo)) note('calls another one that is probed');
+        else {
+          // Without a size it goes on to the end of the file; the planner looks at no more than it can use.
+          const end = sizeBytes === 0 ? bytes.length : symbol.fileOffset + sizeBytes;
+          const code = bytes.subarray(symbol.fileOffset, end);
+          const plan = this.#plan({ machine: elf.machine, code }, symbol, fn);
+          note(plan.reason, plan.uretprobeReason);
+          if (plan.reason !== '') {
+            if (fn.required) return answer(plan.reason);
+            refusal ||= plan.reason;
+            continue;
+          }
+          offsets.add(symbol.fileOffset);
+          probed.add(fn.operation);
+          for (const site of [...plan.entries, ...plan.returns]) {
+            const instruction = this.#instruction(elf.machine, code, site.offset - symbol.fileOffset);
+            const cookie = site.kind === 'return' ? site.cookie | layoutBits : site.cookie;
+            sites.push({ ...site, cookie, symbol: fn.symbol, instruction });
+          }
         }
-        offsets.add(symbol.fileOffset);
-        probed.add(fn.operation);
-        for (const site of [...plan.entries, ...plan.returns]) sites.push({ ...site, symbol: fn.symbol });
       }
       if (!probed.has('read') || !probed.has('write')) return answer(refusal || 'no read or write function');
       return answer('', sites);
     } catch (cause) {
-      const lies = cause instanceof RangeError || (cause instanceof PlainsightError && cause.code === 'BAD_ELF');
-      if (lies) return answer('not an ELF file');
+      if (isLyingFile(cause)) return answer('not an ELF file');
       throw cause;
+    }
+  }
+
+  /** Of a library that comes in two files the second is looked for beside the first, where the loader finds it too. */
+  #layout(library: TlsLibrary, source: CodeSource, open: OpenPath): SocketLayout {
+    const layouts = this.#layouts!;
+    const other = neededLibraries(source.elf, source.bytes).find((name) => COMPANION.test(name));
+    if (other === undefined) return layouts.of(library.name, [source]);
+    let file: MappedFile;
+    try {
+      file = this.#mapFile(join(dirname(open.path), other));
+    } catch {
+      return layouts.of(library.name, [source]);
+    }
+    try {
+      const { bytes } = file;
+      const elf: ElfFile | undefined = readSupported(bytes);
+      if (!elf) return layouts.of(library.name, [source]);
+      return layouts.of(library.name, [source, { elf, bytes, found: symbols(elf, bytes, new Set(ACCESSOR_SYMBOLS)) }]);
+    } catch (cause) {
+      if (isLyingFile(cause)) return layouts.of(library.name, [source]);
+      throw cause;
+    } finally {
+      file.close();
     }
   }
 
@@ -176,6 +261,18 @@ export class LibraryFiles {
       return reasonOfError(cause) === 'permission denied';
     }
   }
+}
+
+/** A name, never a path: what a file asks for may be anything. */
+const COMPANION = /^libcrypto[^/]*\.so[^/]*$/;
+
+function readSupported(bytes: Uint8Array): ElfFile | undefined {
+  const elf = readElf(bytes);
+  return elf.supported ? elf : undefined;
+}
+
+function isLyingFile(cause: unknown): boolean {
+  return cause instanceof RangeError || (cause instanceof PlainsightError && cause.code === 'BAD_ELF');
 }
 
 const EPERM = 1;

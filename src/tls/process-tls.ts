@@ -3,6 +3,7 @@
 import type { TlsLibrary, TlsReason, TlsSite, TlsState } from './library.ts';
 import { stateOf } from './library.ts';
 import type { FileFacts } from './mapped-library.ts';
+import type { SocketLayout } from './socket-layout.ts';
 
 /** One library in one process; `library` is '' where a process speaks TLS and none was found. */
 export interface ProcessTls {
@@ -30,6 +31,8 @@ export interface AttachedLibrary {
   /** As the first process saw it. */
   readonly path: string;
   readonly sites: readonly TlsSite[];
+  /** Whether the sockets of its connections can be read; undefined: no library of which that is known. */
+  readonly layout: SocketLayout | undefined;
   /** Live processes that are known to map it. Children of a fork are not. */
   readonly processes: number;
 }
@@ -45,9 +48,14 @@ export function describe(
     pid,
     library: library?.name ?? '',
     path,
-    version: library?.version(path) ?? '',
+    version: facts?.version ?? library?.version(path) ?? '',
     buildId: facts?.buildId ?? '',
     state: stateOf(reason),
     reason,
   };
+}
+
+/** What is known of the place of the sockets below a library's connections, for people and scripts. */
+export function socketFacts({ state, reason, version, connectionSource, bioSource, fields }: SocketLayout) {
+  return { state, reason, version, connection: connectionSource, bio: bioSource, ...(fields && { offsets: fields }) };
 }

@@ -29,6 +29,8 @@ async function findMirror(): Promise<string> {
 export interface AptConfiguration {
   /** A line for sources.list. */
   readonly source: string;
+  /** The same for source packages. */
+  readonly sourcePackages: string;
   /** How this host reaches its archive (proxies, checks of dates): lines of apt.conf. */
   readonly transport: string;
 }
@@ -37,8 +39,10 @@ export async function configureApt(suite: string, architecture: DebianArchitectu
   const { stdout } = await run('apt-config', ['dump']);
   const transport = stdout.split('\n').filter((line) => /^Acquire::(http|https|Check)/.test(line));
   const keyring = existsSync(KEYRING) ? ` signed-by=${KEYRING}` : '';
+  const rest = `[arch=${architecture}${keyring}] ${await findMirror()} ${suite} main`;
   return {
-    source: `deb [arch=${architecture}${keyring}] ${await findMirror()} ${suite} main`,
+    source: `deb ${rest}`,
+    sourcePackages: `deb-src ${rest}`,
     transport: `${transport.join('\n')}\n`,
   };
 }
@@ -54,9 +58,25 @@ export class Archive {
 
   /** With package lists not older than a day. @throws NotFetched */
   static async open(suite: string, architecture: DebianArchitecture): Promise<Archive> {
-    const folder = join(CACHE, 'apt', `${suite}-${architecture}`);
-    for (const name of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, name), { recursive: true });
     const { source, transport } = await configureApt(suite, architecture);
+    return Archive.#open(`${suite}-${architecture}`, suite, architecture, source, transport);
+  }
+
+  /** Of the suite's source packages. @throws NotFetched */
+  static async openSources(suite: string): Promise<Archive> {
+    const { sourcePackages, transport } = await configureApt(suite, 'amd64');
+    return Archive.#open(`${suite}-source`, suite, 'amd64', sourcePackages, transport);
+  }
+
+  static async #open(
+    name: string,
+    suite: string,
+    architecture: DebianArchitecture,
+    source: string,
+    transport: string,
+  ): Promise<Archive> {
+    const folder = join(CACHE, 'apt', name);
+    for (const part of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, part), { recursive: true });
     writeFileSync(join(folder, 'sources.list'), `${source}\n`);
     writeFileSync(join(folder, 'status'), '');
     writeFileSync(
@@ -104,6 +124,34 @@ ${transport}`,
   async version(name: string): Promise<string> {
     const text = await must('apt-cache', ['show', '--no-all-versions', name], { env: this.#env });
     return /^Version: (\S+)$/m.exec(text)?.[1] ?? 'unknown';
+  }
+
+  /**
+   * Downloads a source package and unpacks it, patched, as the folder: the newest that the mirror still holds, for one may
+   * be listed that is not there yet. Returns its version. @throws NotFetched
+   */
+  async unpackSource(name: string, folder: string): Promise<string> {
+    const text = await must('apt-cache', ['showsrc', '--only-source', name], { env: this.#env });
+    const listed = [...text.matchAll(/^Version: (\S+)$/gm)].map(([, version]) => version!);
+    const compare = new Intl.Collator('en', { numeric: true }).compare;
+    let failure: unknown = new NotFetched(`${this.suite} lists no source of ${name}`);
+    for (const version of listed.sort(compare).reverse()) {
+      try {
+        await withTemporary(join(CACHE, 'download'), async (downloads) => {
+          mkdirSync(downloads, { recursive: true });
+          const wanted = ['source', '--download-only', '-qq', `${name}=${version}`];
+          await fetched(`the source of ${name} ${version}`, () =>
+            must('apt-get', wanted, { env: this.#env, cwd: downloads }),
+          );
+          const description = readdirSync(downloads).find((file) => file.endsWith('.dsc'))!;
+          await must('dpkg-source', ['--no-check', '--no-copy', '--extract', join(downloads, description), folder]);
+        });
+        return version;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
   }
 
   /** Downloads the packages and unpacks them below the folder. @throws NotFetched */
