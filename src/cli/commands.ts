@@ -43,8 +43,8 @@ export const COMMANDS: readonly Command[] = [
     name: 'inspect',
     summary: 'show the TLS libraries of a process or a file, and where they would be probed',
     details: [
-      'PID|PATH is the number of a process, or a file: ./7 is a file. Nothing is attached, and no right to use BPF is needed.',
-      'The cost of a probe is emulated (one trap), single-step (two) or uretprobe (one more, and a rewritten return address).',
+      'PID|PATH is the number of a process, or a file: ./7 is a file. Nothing is attached; it needs no right to use BPF.',
+      'The cost of a probe: emulated (one trap), single-step (two), uretprobe (one more, and a rewritten return address).',
       'Exit code 0: the agent can see its TLS, 1: it cannot, and why.',
     ],
     options: ['procRoot', 'returnProbe'],
@@ -56,8 +56,9 @@ export const COMMANDS: readonly Command[] = [
     name: 'offsets',
     summary: 'list the tables of structure offsets, or check a file against them',
     details: [
-      'list prints what is known of each version and what it was verified on. verify PATH compares the code of a file with the',
-      'tables: verified, unverified (its structures are then not read), or contradicted. Exit code of verify 0: verified, else 1.',
+      'list prints what is known of each version and what it was verified on. verify PATH compares the code of a file',
+      'with the tables: verified, unverified (its structures are then not read), or contradicted.',
+      'Exit code of verify: 0 when verified, else 1.',
     ],
     options: ['procRoot'],
     flags: [{ flag: 'json', help: 'print one JSON object' }],

@@ -80,6 +80,7 @@ function inspectTarget(inspector: Inspector, target: string): readonly LibraryRe
 
 /** @throws PlainsightError USAGE */
 export function inspectFile(inspector: Inspector, path: string): LibraryReport {
+  if (path === '') throw new PlainsightError('USAGE', 'the name of the file is empty');
   return readable(() => inspector.file(path));
 }
 

@@ -103,7 +103,7 @@ function load(way: Way, base: number, displacement: number, sizeBytes: number): 
 
 function x64Assignment(code: Uint8Array, at: number, way: Way): Assignment | undefined {
   const encoding = decodeEncoding(code, at);
-  if (encoding?.vector !== "" || encoding.map !== 1) return undefined;
+  if (encoding?.vector !== '' || encoding.map !== 1) return undefined;
   // fs and gs: the encoding does not say so, and what they point to is not the argument's.
   if (code[at] === 0x64 || code[at] === 0x65) return undefined;
   const { opcode, mod, reg, rm, wide, memory, base, displacement, immediate, rex, prefixes } = encoding;

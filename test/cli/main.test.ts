@@ -18,11 +18,19 @@ async function refuses(words: string[], message: string, context: FakeContext = 
 const TAIL_FLAGS =
   '--socket-source --ring-size --exclude-comm --proc-root --btf-path --log-level --log-format --json --tls --pid --config --help --version';
 
+const NAMES = COMMANDS.map(({ name }) => name).join(', ');
+
 describe('usage errors: one line, exit code 64', () => {
   const cases: [words: string[], message: string][] = [
-    [['inspekt'], "unknown subcommand 'inspekt'; give one of run, doctor, tail, record, replay"],
-    [['inspect', '1'], "unknown subcommand 'inspect'; give one of run, doctor, tail, record, replay"],
-    [['constructor'], "unknown subcommand 'constructor'; give one of run, doctor, tail, record, replay"],
+    [['inspekt'], `unknown subcommand 'inspekt'; give one of ${NAMES}`],
+    [['inspect'], 'inspect needs PID|PATH'],
+    [['inspect', '1', '2'], "unexpected '2' after inspect"],
+    [['offsets'], 'offsets needs list|verify'],
+    [['offsets', 'verify', 'a', 'b'], "unexpected 'b' after offsets"],
+    [['offsets', 'verify'], 'offsets verify needs PATH'],
+    [['offsets', 'list', 'a'], 'offsets list takes no PATH'],
+    [['offsets', 'show'], 'offsets needs list or verify PATH'],
+    [['constructor'], `unknown subcommand 'constructor'; give one of ${NAMES}`],
     [['tail', '--jsn'], `unknown flag '--jsn'; the flags of tail are ${TAIL_FLAGS}`],
     [['tail', '--listen', 'x:1'], `unknown flag '--listen'; the flags of tail are ${TAIL_FLAGS}`],
     [['tail', '-x'], `unknown flag '-x'; the flags of tail are ${TAIL_FLAGS}`],
@@ -47,7 +55,7 @@ describe('usage errors: one line, exit code 64', () => {
       ['--proc-root', '/etc/passwd'],
       "--proc-root: '/etc/passwd' cannot be read (not a folder); give a readable folder",
     ],
-    [['a\u001b[2J\nb'], "unknown subcommand 'a\\u{1b}[2J\\u{a}b'; give one of run, doctor, tail, record, replay"],
+    [['a\u001b[2J\nb'], `unknown subcommand 'a\\u{1b}[2J\\u{a}b'; give one of ${NAMES}`],
   ];
   for (const [words, message] of cases) {
     test(JSON.stringify(words), () => refuses(words, message));
