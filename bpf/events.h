@@ -108,6 +108,9 @@ enum counter {
 	COUNTER_CHUNKS_INSIDE_TLS, /* socket operations on plaintext that a TLS call made: counted there */
 	COUNTER_BOUND_NESTED,      /* TLS connections whose socket was found by an operation inside of a TLS call */
 	COUNTER_BOUND_CONFLICT,    /* of these, those that later used another socket: the address is withdrawn */
+	COUNTER_BOUND_OFFSET,      /* TLS connections whose socket was found in their own structures */
+	COUNTER_OFFSET_AGREED,     /* TLS connections whose structures agree with what was found before */
+	COUNTER_OFFSET_CONFLICT,   /* TLS connections whose structures do not: the address is withdrawn */
 	COUNTER_UNBOUND,           /* TLS connections that were announced without an address */
 	COUNTER_COUNT,
 };

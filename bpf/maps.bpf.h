@@ -127,6 +127,8 @@ struct tls_stream {
 	struct stream stream;
 	struct address address; /* of the socket, once it is proven */
 	__u64 socket;           /* address of its struct sock; 0: not bound */
+	__u8 looked_below;      /* its own structures were asked for the socket */
+	__u8 reserved[7];
 };
 
 /*

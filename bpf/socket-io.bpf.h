@@ -10,13 +10,7 @@
 #define CAPTURES_SEGMENTS
 #include "capture.bpf.h"
 #include "registers.h"
-
-static __always_inline int is_tcp(const struct sock *sk)
-{
-	unsigned short family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == PROTO_TCP;
-}
+#include "sock.h"
 
 /*
  * The user's registers of the running system call; NULL where they are not a 64-bit program's. Read in place: a copy
@@ -119,20 +113,6 @@ static __always_inline __u64 current_tls_call(const struct pt_regs *regs, __u64 
 	}
 	go = bpf_map_lookup_elem(&go_calls, &key);
 	return go ? go->conn : 0;
-}
-
-static __always_inline void fill_address(struct address *address, const struct sock *sk)
-{
-	address->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	address->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	address->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (address->family == AF_INET) {
-		BPF_CORE_READ_INTO((__u32(*))address->local, sk, __sk_common.skc_rcv_saddr);
-		BPF_CORE_READ_INTO((__u32(*))address->remote, sk, __sk_common.skc_daddr);
-	} else {
-		BPF_CORE_READ_INTO((struct in6_address(*))address->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO((struct in6_address(*))address->remote, sk, __sk_common.skc_v6_daddr);
-	}
 }
 
 /*

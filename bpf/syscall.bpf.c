@@ -20,23 +20,6 @@ struct {
 	__type(value, struct stream);
 } sockets_by_address SEC(".maps");
 
-static __always_inline const struct sock *find_socket(__u32 fd)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file *file = NULL, **files;
-	struct socket *socket;
-
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	files = BPF_CORE_READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & MODE_MASK) != SOCKET_MODE)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
-}
-
 static __always_inline struct stream *find_stream(const struct sock *sk, int create)
 {
 	__u64 key = (__u64)sk;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The attach cookie: what the TLS programs must know of the site they were hit at. src/probes/cookie.ts encodes the same. */
+/*
+ * The attach cookie: what the TLS programs must know of the site they were hit at. src/probes/cookie.ts encodes the same.
+ * From bit 20 on it is that of tls-offsets.h.
+ */
 #ifndef PLAINSIGHT_TLS_CALL_H
 #define PLAINSIGHT_TLS_CALL_H
 

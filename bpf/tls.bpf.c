@@ -9,6 +9,7 @@
 #include "kernel-stack.h"
 #include "registers.h"
 #include "tls-call.h"
+#include "tls-offsets.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -150,6 +151,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		return 0;
 	}
 	renew_if_ended(tls, direction);
+	look_below(tls, call.ssl, cookie);
 	bytes.address = call.buffer;
 	bytes.length = length;
 	endpoint.tls = call.ssl;

@@ -289,6 +289,9 @@ class Agent implements AgentHandle {
     return [
       { method: 'nested', result: 'bound', count: counters[COUNTER.BOUND_NESTED]! },
       { method: 'nested', result: 'conflict', count: counters[COUNTER.BOUND_CONFLICT]! },
+      { method: 'offset', result: 'bound', count: counters[COUNTER.BOUND_OFFSET]! },
+      { method: 'offset', result: 'agreed', count: counters[COUNTER.OFFSET_AGREED]! },
+      { method: 'offset', result: 'conflict', count: counters[COUNTER.OFFSET_CONFLICT]! },
       { method: 'unknown', result: 'unbound', count: counters[COUNTER.UNBOUND]! },
     ] as const;
   }

@@ -28,7 +28,7 @@ export interface TlsProcess {
 /** How many TLS connections were bound to their socket in one way. */
 export interface SocketBinding {
   readonly method: 'nested' | 'record' | 'offset' | 'unknown';
-  readonly result: 'bound' | 'conflict' | 'unbound';
+  readonly result: 'bound' | 'agreed' | 'conflict' | 'unbound';
   readonly count: number;
 }
 
