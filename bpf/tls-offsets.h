@@ -47,7 +47,7 @@ static __always_inline void look_below(struct tls_stream *tls, __u64 ssl, __u64 
 {
 	__u64 sk;
 
-	if (!COOKIE_SSL_BIO(cookie) || tls->looked_below)
+	if (COOKIE_SSL_BIO(cookie) == 0 || tls->looked_below)
 		return;
 	tls->looked_below = 1;
 	sk = socket_below(ssl, cookie);
