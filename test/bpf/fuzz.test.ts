@@ -52,6 +52,12 @@ interface Expectation {
   readonly excluded: boolean;
 }
 
+/** Words that lead to each other, to nothing, or look like what the programs want to find. */
+function structures(): Buffer {
+  const words = [0n, 1n, 0x505n, 0x1_0000_0505n, 0x5000n, 0x5008n, 0x6010n, -1n, 1n << 63n, BigInt(UNMAPPED)];
+  return u64s(...Array.from({ length: 64 }, () => pick(words)));
+}
+
 class Fuzz {
   readonly commands: string[] = [];
   readonly expectations = new Map<number, Expectation>();
@@ -197,8 +203,11 @@ class Fuzz {
       register: 3,
       depthBytes: 48,
     });
+    if (random(3) === 0) this.commands.push(`memory ${call.ssl} ${structures().toString('hex')}`);
     this.#expect(result > 0 ? call.chunk : undefined, `ssl ${call.ssl}`);
-    this.commands.push(`return ${cookie} ${call.stack - 48} ${result}`);
+    // Any layout, of structures that are anything.
+    const layout = BigInt(random(1 << 19)) << 20n;
+    this.commands.push(`return ${cookie | layout} ${call.stack - 48} ${result}`);
   }
 
   #ring(): void {

@@ -5,6 +5,7 @@ import {
   canEncode,
   decodeCookie,
   encodeCookie,
+  encodeSocketFields,
   MAX_DEPTH_BYTES,
   PROBE_OPERATIONS,
 } from '../../src/probes/cookie.ts';
@@ -59,5 +60,28 @@ test('what does not fit is refused, not cut', () => {
       depthBytes: depthBytes!,
     };
     assert.throws(() => encodeCookie(cookie as Parameters<typeof encodeCookie>[0]), RangeError);
+  }
+});
+
+test('the bits that bpf/tls-offsets.h reads', () => {
+  const openssl30 = { sslReadBio: 16, sslWriteBio: 24, sslKind: undefined, bioMethod: 8, methodType: 0, bioNumber: 56 };
+  assert.equal(encodeSocketFields(openssl30), (2n << 20n) | (1n << 29n) | (14n << 31n));
+  assert.equal(
+    encodeSocketFields({ ...openssl30, sslReadBio: 80, sslWriteBio: 88, sslKind: 0 }),
+    (10n << 20n) | (1n << 28n) | (1n << 29n) | (14n << 31n),
+  );
+  for (const change of [
+    { sslReadBio: 0, sslWriteBio: 8 },
+    { sslReadBio: 2048, sslWriteBio: 2056 },
+    { sslReadBio: 20, sslWriteBio: 28 },
+    { sslWriteBio: 32 },
+    { sslKind: 8 },
+    { bioMethod: 32 },
+    { bioMethod: 4 },
+    { methodType: 8 },
+    { bioNumber: 1024 },
+    { bioNumber: 2 },
+  ]) {
+    assert.equal(encodeSocketFields({ ...openssl30, ...change }), 0n, JSON.stringify(change));
   }
 });
