@@ -22,9 +22,6 @@
 
 #include "world.h"
 
-/* A kernel whose tracepoints keep the CPU by themselves. */
-int LINUX_KERNEL_VERSION = 6 << 16;
-
 /* --- the programs -------------------------------------------------------------------------------------------------- */
 
 /* send|receive SOCKET SEQUENCE RESULT FLAGS + a system call: the socket tracepoints. */
