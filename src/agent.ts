@@ -19,7 +19,7 @@ import { planProbes } from './probes/plan.ts';
 import { ProcessTable } from './process/process-table.ts';
 import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
-import { packageVersion } from './root.ts';
+import { fromRoot, packageVersion } from './root.ts';
 import type { ConnectionInfo } from './stream/contract.ts';
 import { Streams } from './stream/streams.ts';
 import { STEP_SECONDS } from './summary/steps.ts';
