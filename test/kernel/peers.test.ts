@@ -67,7 +67,9 @@ test('what the structures say agrees with what the system calls show, on 200 con
   await h2load(`https://127.0.0.1:${nginx.port}`, ['/ok'], 400, '-c', '200');
   const found = await until('both ends of all connections', async () => {
     const now = await bindings();
-    return now.nested >= 400 ? now : undefined;
+    return now.nested >= 400 && (!HAS_COOKIE || now.agreed >= 400) ? now : undefined;
   });
-  assert.deepEqual(found, { nested: 400, agreed: HAS_COOKIE ? 400 : 0, conflict: 0 });
+  // More of both where other programs of the host use TLS meanwhile.
+  assert.equal(found.conflict, 0);
+  assert.ok(found.agreed <= found.nested);
 });
