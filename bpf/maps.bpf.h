@@ -65,7 +65,12 @@ struct {
 	__type(value, struct tls_calls);
 } tls_calls SEC(".maps");
 
-/* The TLS calls that goroutines are inside of. Written by the Go programs, read by the socket programs too. */
+/*
+ * The TLS calls that goroutines are inside of: TLS over TLS, by a proxy, makes two. Written by the Go programs, read by
+ * the socket programs too.
+ */
+#define GO_CALL_DEPTH 2 /* a power of two, for the index */
+
 struct go_key {
 	__u64 g; /* address of the goroutine's runtime.g */
 	__u32 pid;
@@ -73,16 +78,24 @@ struct go_key {
 };
 
 struct go_call {
-	__u64 conn;   /* address of the tls.Conn */
-	__u64 buffer; /* its address; with on_stack, how far it is below the top of the goroutine's stack */
-	__u64 on_stack;
+	__u64 conn;      /* address of the tls.Conn */
+	__u64 buffer;    /* its address; with on_stack, how far it is below the top of the goroutine's stack */
+	__u64 below_top; /* how far the stack pointer was below that at the entry */
+	__u32 on_stack;
+	__u32 direction; /* enum direction */
+};
+
+struct go_calls {
+	__u32 depth;
+	__u32 reserved;
+	struct go_call calls[GO_CALL_DEPTH];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct go_key);
-	__type(value, struct go_call);
+	__type(value, struct go_calls);
 } go_calls SEC(".maps");
 
 /* One direction of a connection. */

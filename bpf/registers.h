@@ -20,6 +20,8 @@ struct pt_regs {
 #define CALL_ARGUMENT_3(r) ((r)->dx)
 #define CALL_ARGUMENT_4(r) ((r)->cx)
 #define STACK_POINTER(r) ((r)->sp)
+/* In a probe: the address of the instruction that is probed. */
+#define INSTRUCTION_POINTER(r) ((r)->ip)
 /* What a call pushes, and a return has popped. */
 #define RETURN_ADDRESS_BYTES 8
 
@@ -66,6 +68,7 @@ struct pt_regs {
 #define CALL_ARGUMENT_3(r) ((r)->regs[2])
 #define CALL_ARGUMENT_4(r) ((r)->regs[3])
 #define STACK_POINTER(r) ((r)->sp)
+#define INSTRUCTION_POINTER(r) ((r)->pc)
 #define RETURN_ADDRESS_BYTES 0
 
 #define GO_ARGUMENT_1(r) ((r)->regs[0])

@@ -9,6 +9,7 @@
 /* Sockets are written from, and read into, lists of buffers too. */
 #define CAPTURES_SEGMENTS
 #include "capture.bpf.h"
+#include "go-calls.bpf.h"
 #include "registers.h"
 #include "sock.h"
 
@@ -96,23 +97,19 @@ static __always_inline __u64 advance_socket(struct stream *stream, int direction
 }
 
 /*
- * The SSL object, or tls.Conn, of the TLS call that this socket operation is made by; 0: none. In a thread, the innermost
- * call, if the system call is made deeper in the same stack; in a goroutine, its call: system calls leave the
- * register that holds the goroutine alone.
+ * The SSL object, or tls.Conn, of the TLS call that this socket operation is made by; 0: none. It is the innermost call of
+ * the thread, or of the goroutine, if the system call is made deeper in the same stack.
  */
-static __always_inline __u64 current_tls_call(const struct pt_regs *regs, __u64 pid_tgid)
+static __always_inline __u64 current_tls_call(const struct pt_regs *regs, __u64 pid_tgid, int direction)
 {
 	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
-	struct go_key key = {.g = GO_G(regs), .pid = pid_tgid >> 32};
-	struct go_call *go;
 	struct tls_call *call;
 
 	if (calls && calls->depth && calls->depth <= TLS_CALL_DEPTH) {
 		call = &calls->calls[MASKED(calls->depth - 1, TLS_CALL_DEPTH - 1)];
 		return STACK_POINTER(regs) < call->stack_pointer ? call->ssl : 0;
 	}
-	go = bpf_map_lookup_elem(&go_calls, &key);
-	return go ? go->conn : 0;
+	return current_go_conn(GO_G(regs), STACK_POINTER(regs), pid_tgid >> 32, direction);
 }
 
 /*
@@ -195,7 +192,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	verdict = judge(stream, direction, &bytes, settings);
 	if (!verdict.tls && !verdict.http)
 		return;
-	ssl = current_tls_call(regs, pid_tgid);
+	ssl = current_tls_call(regs, pid_tgid, direction);
 	if (verdict.tls) {
 		if (ssl)
 			bind_tls(ssl, sk, direction, pid_tgid >> 32);

@@ -51,18 +51,8 @@ static __always_inline void look_below(struct tls_stream *tls, __u64 ssl, __u64 
 		return;
 	tls->looked_below = 1;
 	sk = socket_below(ssl, cookie);
-	if (!sk)
-		return;
-	if (tls->socket == sk) {
-		count(COUNTER_OFFSET_AGREED);
-	} else if (!tls->socket) {
-		tls->socket = sk;
-		fill_address(&tls->address, (const struct sock *)sk);
-		count(COUNTER_BOUND_OFFSET);
-	} else if (tls->address.family) {
-		__builtin_memset(&tls->address, 0, sizeof(tls->address));
-		count(COUNTER_OFFSET_CONFLICT);
-	}
+	if (sk)
+		bind_below(tls, sk);
 }
 
 #endif

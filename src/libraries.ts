@@ -5,7 +5,8 @@
 
 import { readFileSync } from 'node:fs';
 import type { ElfMachine } from './elf/elf-file.ts';
-import { encodeCookie, encodeSocketFields } from './probes/cookie.ts';
+import { encodeSocketFields } from './probes/cookie.ts';
+import { encodeGoCookie } from './probes/go-cookie.ts';
 import { readResults } from './probes/getter.ts';
 import { planGoFunction } from './probes/go-plan.ts';
 import { fromRoot } from './root.ts';
@@ -20,7 +21,7 @@ import { SocketLayouts } from './tls/socket-layout.ts';
 const TABLES = ['openssl', 'boringssl'] as const;
 
 export function allTlsLibraries(): readonly TlsLibrary[] {
-  return [...TLS_LIBRARIES, goLibrary({ offsets: goOffsets(), plan: planGoFunction, encode: encodeCookie })];
+  return [...TLS_LIBRARIES, goLibrary({ offsets: goOffsets(), plan: planGoFunction, encode: encodeGoCookie })];
 }
 
 /** @throws PlainsightError BAD_INPUT */

@@ -8,7 +8,7 @@
 import type { ElfFile } from '../elf/elf-file.ts';
 import { goBuildId, goBuildInfo, goVersion } from '../elf/go-build-info.ts';
 import { type GoSymbolsReason, goSymbols, isPacked } from '../elf/go-symbols.ts';
-import type { Cookie } from '../probes/cookie.ts';
+import type { GoConnPath, GoCookie } from '../probes/go-cookie.ts';
 import type { GoPlanner, GoPlanReason, GoSite } from '../probes/go-plan.ts';
 import type { GoLayout, GoOffsets } from './go-offsets.ts';
 import { TLS_REASONS, type TlsLibrary, type TlsReason, type TlsSite } from './library.ts';
@@ -17,8 +17,8 @@ import { TLS_REASONS, type TlsLibrary, type TlsReason, type TlsSite } from './li
 export function goLibrary(options: {
   offsets: GoOffsets;
   plan: GoPlanner;
-  /** encodeCookie() of src/probes/. */
-  encode: (cookie: Cookie) => bigint;
+  /** encodeGoCookie() of src/probes/. */
+  encode: (cookie: GoCookie) => bigint;
 }): TlsLibrary {
   return {
     name: 'go',
@@ -30,9 +30,10 @@ export function goLibrary(options: {
       const facts = goFacts(file, bytes, { ...options, machine });
       if (!facts || facts.reason === 'no crypto/tls') return undefined;
       const { version, buildId, reason, sites } = facts;
-      const tlsSite = ({ offset, kind, costClass, symbol, operation }: GoTlsSite): TlsSite => {
-        const where = { convention: 'n', uretprobe: false, register: 0, depthBytes: 0 } as const;
-        const cookie = options.encode({ operation: COOKIE_OPERATIONS[operation], ...where });
+      const tlsSite = (site: GoTlsSite): TlsSite => {
+        const { offset, kind, costClass, symbol, operation, repeats } = site;
+        const path = pathFrom(site, facts);
+        const cookie = options.encode({ operation: COOKIE_OPERATIONS[operation], repeats, path });
         return { offset, kind, method: 'uprobe', costClass, cookie, symbol, programs: 'gotls' };
       };
       return { version, buildId, reason: tlsReason(reason), sites: sites.map(tlsSite) };
@@ -41,6 +42,22 @@ export function goLibrary(options: {
 }
 
 const COOKIE_OPERATIONS = { read: 'read', write: 'write', close: 'free' } as const;
+
+/** Interfaces have been these two words since Go 1.0 (src/runtime/runtime2.go, iface): the BPF programs take it so. */
+const INTERFACE = { interfaceTable: 0, interfaceData: 8 } as const;
+
+function pathFrom({ address }: GoTlsSite, { layout, tcpReadAddress }: GoFacts): GoConnPath | undefined {
+  if (!layout || tcpReadAddress === undefined) return undefined;
+  const { interfaceTable, interfaceData } = layout;
+  if (interfaceTable !== INTERFACE.interfaceTable || interfaceData !== INTERFACE.interfaceData) return undefined;
+  return {
+    conn: layout.tlsConnConn,
+    readMethod: layout.tableNetConnRead,
+    fd: layout.tcpConnFd,
+    sysfd: layout.netFdSysfd,
+    tcpReadDistance: tcpReadAddress - address,
+  };
+}
 
 function tlsReason(reason: GoReason): TlsReason {
   const known = TLS_REASONS.find((name) => name === reason);
@@ -55,17 +72,20 @@ export type GoOperation = 'read' | 'write' | 'close';
 export interface GoFunction {
   readonly symbol: string;
   readonly operation: GoOperation;
-  /** Is there a result to wait for? */
-  readonly returns: boolean;
+  /**
+   * Where returns are probed. `repeats`: only where the entry site can be hit twice for one call, to tell that from two
+   * calls. What is written is taken at the entry, so nothing else is wanted of its return.
+   */
+  readonly returns: 'always' | 'repeats' | 'never';
   /** Without it the program is not attached. */
   readonly required: boolean;
 }
 
 /** func (c *Conn) Read(b []byte) (int, error), the same for Write; func (c *Conn) Close() error. */
 export const GO_TLS_FUNCTIONS: readonly GoFunction[] = [
-  { symbol: 'crypto/tls.(*Conn).Read', operation: 'read', returns: true, required: true },
-  { symbol: 'crypto/tls.(*Conn).Write', operation: 'write', returns: true, required: true },
-  { symbol: 'crypto/tls.(*Conn).Close', operation: 'close', returns: false, required: false },
+  { symbol: 'crypto/tls.(*Conn).Read', operation: 'read', returns: 'always', required: true },
+  { symbol: 'crypto/tls.(*Conn).Write', operation: 'write', returns: 'repeats', required: true },
+  { symbol: 'crypto/tls.(*Conn).Close', operation: 'close', returns: 'never', required: false },
 ];
 
 /** What stands in a table of methods for Read when the connection below is a TCP connection. */
@@ -134,9 +154,10 @@ export function goFacts(
       continue;
     }
     const code = bytes.subarray(fn.fileOffset, fn.fileOffset + fn.sizeBytes);
-    const plan = options.plan({ machine: file.machine, code }, fn, returns);
+    const plan = options.plan({ machine: file.machine, code }, fn, returns !== 'never');
     if (plan.reason !== '' && required) return answer(info.version, buildId, plan.reason);
-    for (const site of [...plan.entries, ...plan.returns]) {
+    const ends = returns === 'always' || plan.entries.some(({ repeats }) => repeats) ? plan.returns : [];
+    for (const site of [...plan.entries, ...ends]) {
       sites.push({ ...site, symbol, operation, address: fn.address + (site.offset - fn.fileOffset) });
     }
   }

@@ -16,6 +16,9 @@
 #define LICENSE syscall_license
 #include "../../bpf/syscall.bpf.c"
 #undef LICENSE
+#define LICENSE gotls_license
+#include "../../bpf/gotls.bpf.c"
+#undef LICENSE
 #define LICENSE process_license
 #include "../../bpf/process.bpf.c"
 #undef LICENSE
@@ -99,6 +102,32 @@ static void leave_tls(int (*program)(struct pt_regs *))
 	STACK_POINTER(&regs) = number();
 	set_register(COOKIE_REGISTER(current.cookie), strtoll(word(), NULL, 0));
 	program(&regs);
+}
+
+/* go_entry COOKIE SITE STACK_POINTER GOROUTINE CONN BUFFER LENGTH */
+static void enter_go(void)
+{
+	memset(&regs, 0xee, sizeof(regs));
+	current.cookie = number();
+	INSTRUCTION_POINTER(&regs) = number();
+	STACK_POINTER(&regs) = number();
+	GO_G(&regs) = number();
+	GO_ARGUMENT_1(&regs) = number();
+	GO_ARGUMENT_2(&regs) = number();
+	GO_ARGUMENT_3(&regs) = strtoll(word(), NULL, 0);
+	gotls_entry(&regs);
+}
+
+/* go_return COOKIE SITE STACK_POINTER GOROUTINE RESULT. System calls that follow are made by the same goroutine. */
+static void leave_go(void)
+{
+	memset(&regs, 0xee, sizeof(regs));
+	current.cookie = number();
+	INSTRUCTION_POINTER(&regs) = number();
+	STACK_POINTER(&regs) = number();
+	GO_G(&regs) = number();
+	GO_RESULT_1(&regs) = strtoll(word(), NULL, 0);
+	gotls_return(&regs);
 }
 
 static int (*const fixed_programs[16])(struct pt_regs *) = {
@@ -207,6 +236,10 @@ static void run(const char *command)
 		enter_tls(fixed_program());
 	} else if (IS("return_fixed")) {
 		leave_tls(fixed_program());
+	} else if (IS("go_entry")) {
+		enter_go();
+	} else if (IS("go_return")) {
+		leave_go();
 	} else if (IS("process_exec")) {
 		process_exec(context);
 	} else if (IS("process_exit")) {

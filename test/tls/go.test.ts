@@ -59,9 +59,18 @@ test('a program that can be attached', () => {
     ['read', 'entry', '1060', '401060'],
     ['read', 'return', '10ff', '4010ff'],
     ['write', 'entry', '1100', '401100'],
-    ['write', 'return', '115f', '40115f'],
     ['close', 'entry', '1160', '401160'],
   ]);
+});
+
+test('the return of a write is probed where its entry can be hit twice', () => {
+  const repeating: GoPlanner = (view, fn, returns) => {
+    const { entries, ...rest } = plan(view, fn, returns);
+    return { ...rest, entries: entries.map((site) => ({ ...site, repeats: true })) };
+  };
+  const found = facts({ functions: FUNCTIONS }, { plan: repeating });
+  const sites = found?.sites.map(({ operation, kind }) => `${operation} ${kind}`);
+  assert.deepEqual(sites, ['read entry', 'read return', 'write entry', 'write return', 'close entry']);
 });
 
 function reasonOf(sample: Partial<GoSampleOptions>, options: Partial<Parameters<typeof goFacts>[2]> = {}): string {
