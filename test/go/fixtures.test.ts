@@ -10,7 +10,9 @@ import { goToolchain } from './toolchains.ts';
 
 const PLAIN = { variant: 'plain', stripped: false } as const;
 
-for (const flags of [[], ['-plain'], ['-http2'], ['-wrap'], ['-collect', '-deepen=2000']]) {
+const WRAPPED = ['own', 'embedded', 'relay'].map((kind) => [`-wrap=${kind}`]);
+
+for (const flags of [[], ['-plain'], ['-http2'], ...WRAPPED, ['-wrap=tls'], ['-collect', '-deepen=2000']]) {
   test(`server ${flags.join(' ') || 'without flags'}`, async () => {
     const toolchain = await goToolchain('1.27');
     const client = await buildGo(toolchain, 'client', PLAIN);
@@ -19,7 +21,8 @@ for (const flags of [[], ['-plain'], ['-http2'], ['-wrap'], ['-collect', '-deepe
     const asked = [
       '-requests=400',
       '-connections=10',
-      ...flags.filter((flag) => flag !== '-plain' && flag !== '-wrap'),
+      ...flags.filter((flag) => flag !== '-plain' && !flag.startsWith('-wrap')),
+      ...(flags.includes('-wrap=tls') ? ['-tunnel'] : []),
     ];
     const output = await must(client, [`-url=${scheme}://${server.address}`, ...asked]);
     const counted = JSON.parse(output) as Record<string, number>;

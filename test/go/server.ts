@@ -11,6 +11,8 @@ export class GoServer {
   readonly address: string;
   /** What it wrote to stderr. */
   log = '';
+  /** Once it has ended: requests by the address of the client. */
+  clients: Record<string, number> = {};
   readonly #lines: AsyncIterator<string>;
 
   private constructor(child: ChildProcess, address: string, lines: AsyncIterator<string>) {
@@ -37,9 +39,11 @@ export class GoServer {
   async stop(): Promise<Record<string, number>> {
     const closed = once(this.process, 'close');
     this.process.kill('SIGTERM');
-    const { value } = await this.#lines.next();
+    const requests = (await this.#lines.next()).value;
+    const clients = (await this.#lines.next()).value;
     const [status] = await closed;
     if (status !== 0) throw new Error(`the server ended with ${status}: ${this.log}`);
-    return JSON.parse(value ?? '{}');
+    this.clients = JSON.parse(clients ?? '{}');
+    return JSON.parse(requests ?? '{}');
   }
 }

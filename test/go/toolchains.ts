@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { fromRoot } from '../../src/root.ts';
 import { Archive } from '../vm/archive.ts';
 import { withTemporary } from '../vm/host.ts';
@@ -87,6 +88,15 @@ export async function debianProgram(name: DebianProgram): Promise<string> {
   // Backports come with what they need from the release that they are for.
   if (needs.length > 0) await unpackOnce('bookworm', needs, programFolder(`${name}-needs`));
   return join(folder, path);
+}
+
+/** Version of the package of a program that is unpacked, by its changelog: of the binary package, where it has its own. */
+export function debianVersion(name: DebianProgram): string {
+  const { suite, package: packageName } = PROGRAMS[name];
+  const folder = join(programFolder(`${name}-${suite}`), 'usr/share/doc', packageName);
+  const logs = ['changelog.Debian.amd64.gz', 'changelog.Debian.gz'].map((file) => join(folder, file));
+  const log = logs.find((path) => existsSync(path));
+  return log === undefined ? '' : (/\(([^)]+)\)/.exec(gunzipSync(readFileSync(log)).toString())?.[1] ?? '');
 }
 
 /** Libraries of a program that needs some, for LD_LIBRARY_PATH. */
