@@ -1,6 +1,7 @@
-/** `npm run bench [-- pipeline|memory|go-symbols]`: prints figures, judges nothing. The last fetches packages: by name only. */
+/** `npm run bench [-- pipeline|memory|go-symbols|go-tls]`: prints figures, judges nothing. Those of Go fetch packages: by name only. */
 
 import { benchGoSymbols } from './go-symbols.ts';
+import { benchGoTls } from './go-tls.ts';
 import { benchMemory } from './memory.ts';
 import { benchPipeline } from './pipeline.ts';
 
@@ -8,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
   memory: benchMemory,
   'go-symbols': benchGoSymbols,
+  'go-tls': benchGoTls,
 };
 const USUAL = ['pipeline', 'memory'];
 
