@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs';
 import type { ElfMachine } from './elf/elf-file.ts';
 import { encodeSocketFields } from './probes/cookie.ts';
-import { encodeGoCookie } from './probes/go-cookie.ts';
 import { readResults } from './probes/getter.ts';
+import { encodeGoCookie } from './probes/go-cookie.ts';
 import { planGoFunction } from './probes/go-plan.ts';
 import { fromRoot } from './root.ts';
 import { goLibrary } from './tls/go.ts';
