@@ -234,6 +234,28 @@ static __always_inline void emit_close(struct stream *stream, int reset, __u16 s
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
+/* A TLS connection that was announced has its socket from now on, or has none any more. */
+static __always_inline void emit_bound(const struct tls_stream *tls)
+{
+	struct bound_event *event;
+
+	if (!tls->stream.announced)
+		return;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNTER_LOST_RING);
+		return;
+	}
+	fill_header(&event->header, sizeof(*event), EVENT_BOUND, SOURCE_TLS, tls->stream.id);
+	event->family = tls->address.family;
+	event->local_port = tls->address.local_port;
+	event->remote_port = tls->address.remote_port;
+	event->reserved = 0;
+	__builtin_memcpy(event->local, tls->address.local, sizeof(event->local));
+	__builtin_memcpy(event->remote, tls->address.remote, sizeof(event->remote));
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
 /*
  * A program that uses an SSL object again, for a new connection, need not say so: what moves in a direction that has
  * ended belongs to another connection.

@@ -10,14 +10,14 @@
 #include <linux/types.h>
 
 enum event_kind {
-	EVENT_OPEN = 1,  /* open_event: a connection, before its first data_event */
-	EVENT_DATA = 2,  /* data_event */
-	EVENT_END = 3,   /* end_event: one direction ended in order */
-	EVENT_CLOSE = 4, /* close_event: the last event of a connection */
-	EVENT_EXEC = 5,  /* process_event */
-	EVENT_EXIT = 6,  /* process_event: the last thread of a process exits */
-	EVENT_TLS_SEEN =
-		7, /* process_event: a TLS handshake left or reached a process in which no TLS probe has fired */
+	EVENT_OPEN = 1,     /* open_event: a connection, before its first data_event */
+	EVENT_DATA = 2,     /* data_event */
+	EVENT_END = 3,      /* end_event: one direction ended in order */
+	EVENT_CLOSE = 4,    /* close_event: the last event of a connection */
+	EVENT_EXEC = 5,     /* process_event */
+	EVENT_EXIT = 6,     /* process_event: the last thread of a process exits */
+	EVENT_TLS_SEEN = 7, /* process_event: TLS records left or reached a process in which no TLS probe has fired */
+	EVENT_BOUND = 8, /* bound_event: the addresses of a connection that was announced without, or that has none */
 };
 
 enum direction {
@@ -85,12 +85,31 @@ struct close_event {
 	__u8 reserved[7];
 };
 
+/* family 0: what was said before does not hold. */
+struct bound_event {
+	struct event_header header;
+	__u16 family;
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 reserved;
+	__u8 local[16];
+	__u8 remote[16];
+};
+
 struct process_event {
 	struct event_header header; /* connection is 0 */
 	__u64 process_start_ns;
 	__u64 cgroup_id;
 	char comm[COMM_SIZE];
 	char executable[EXECUTABLE_SIZE];
+};
+
+/* What a process has moved by TLS; in the map `tls_processes`. */
+struct tls_process {
+	__u64 plaintext;  /* bytes through TLS calls */
+	__u64 ciphertext; /* bytes through sockets that carry TLS records */
+	__u8 known;       /* a TLS probe has fired in this image, or EVENT_TLS_SEEN was written */
+	__u8 reserved[7];
 };
 
 /* Per-CPU counters, one slot each in the map `counters`. */
@@ -107,11 +126,12 @@ enum counter {
 	COUNTER_CHUNKS_OPAQUE,     /* chunks of HTTP streams whose bytes are not in user memory (sendfile, io_uring) */
 	COUNTER_CHUNKS_INSIDE_TLS, /* socket operations on plaintext that a TLS call made: counted there */
 	COUNTER_BOUND_NESTED,      /* TLS connections whose socket was found by an operation inside of a TLS call */
-	COUNTER_BOUND_CONFLICT,    /* of these, those that later used another socket: the address is withdrawn */
+	COUNTER_NESTED_CONFLICT,   /* TLS connections that such an operation found on another socket than before */
+	COUNTER_BOUND_RECORD,      /* TLS connections whose socket was found by the lengths of records */
+	COUNTER_RECORD_CONFLICT,   /* TLS connections whose records pointed to two sockets, or to one of another */
 	COUNTER_BOUND_OFFSET,      /* TLS connections whose socket was found in their own structures */
 	COUNTER_OFFSET_AGREED,     /* TLS connections whose structures agree with what was found before */
 	COUNTER_OFFSET_CONFLICT,   /* TLS connections whose structures do not: the address is withdrawn */
-	COUNTER_UNBOUND,           /* TLS connections that were announced without an address */
 	COUNTER_COUNT,
 };
 

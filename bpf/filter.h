@@ -181,10 +181,16 @@ static __always_inline __u8 filter_run(__u8 automaton, const __u8 *bytes, __u32 
 	return state == FILTER_START ? FILTER_REFUSED : state;
 }
 
-/* A TLS record (RFC 8446 section 5.1): handshake or application data, legacy version 3.0..3.4. */
+#define TLS_HEADER_BYTES 5
+#define TLS_APPLICATION_DATA 0x17
+
+/*
+ * A TLS record (RFC 8446 section 5.1): from change_cipher_spec to application_data, legacy version 3.1..3.4. SSL 3.0 is not
+ * (RFC 7568): a MySQL packet of 788 to 791 bytes begins as its records do.
+ */
 static __always_inline int is_tls_record(const __u8 *bytes, __u32 length)
 {
-	return length >= 3 && (bytes[0] == 0x16 || bytes[0] == 0x17) && bytes[1] == 3 && bytes[2] <= 4;
+	return length >= 3 && bytes[0] >= 0x14 && bytes[0] <= 0x17 && bytes[1] == 3 && bytes[2] >= 1 && bytes[2] <= 4;
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "go-calls.bpf.h"
 #include "kernel-stack.h"
 #include "sock.h"
+#include "tls-binding.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -63,7 +64,8 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 				       const struct settings *settings)
 {
 	struct user_bytes bytes = {.address = buffer, .length = length};
-	struct tls_stream *tls = make_tls_stream(conn, bpf_get_current_pid_tgid() >> 32);
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct tls_stream *tls = make_tls_stream(conn, pid);
 	struct endpoint endpoint = {.tls = conn};
 	struct stream *stream;
 	__u64 position;
@@ -76,7 +78,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return;
 	}
-	endpoint.address = &tls->address;
+	count_plaintext(pid, length);
 	position = advance(stream, direction, length);
 	if (!judge(stream, direction, &bytes, settings).http)
 		return;
@@ -87,8 +89,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 		if (sk)
 			bind_below(tls, sk);
 	}
-	if (!stream->announced && !tls->address.family)
-		count(COUNTER_UNBOUND);
+	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;
 	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
 }
 
@@ -147,8 +148,8 @@ int gotls_entry(struct pt_regs *regs)
 	__s64 length = GO_ARGUMENT_3(regs);
 	int writes = (cookie & COOKIE_OPERATION) == TLS_WRITE, repeats = !!(cookie & GO_COOKIE_REPEATS);
 	struct go_call call = {.conn = conn, .direction = writes ? EGRESS : INGRESS};
+	struct tls_process *process;
 	struct go_stack stack;
-	__u8 one = 1;
 
 	stay_on_kernel_stack();
 	if (!settings || !is_traced(settings, pid))
@@ -157,8 +158,9 @@ int gotls_entry(struct pt_regs *regs)
 		close_go_conn(conn, pid);
 		return 0;
 	}
-	if (!bpf_map_lookup_elem(&tls_processes, &pid))
-		bpf_map_update_elem(&tls_processes, &pid, &one, BPF_ANY);
+	process = make_tls_process(pid);
+	if (process)
+		process->known = 1;
 	if (!writes || repeats) {
 		if (!read_go_stack(key.g, &stack) || !is_on_stack(&stack, STACK_POINTER(regs))) {
 			count(COUNTER_LOST_READ);

@@ -52,10 +52,30 @@ struct tls_call {
 	__u64 stack_pointer;
 };
 
+/* What the thread's TLS calls and socket operations left to be matched; see tls-binding.bpf.h, which alone uses it. */
+
+struct side {
+	__u64 since_ns; /* when the first that is not matched yet came */
+	__u64 last;     /* written: the SSL object; received: the struct sock */
+	__u8 count;     /* how many are not matched yet */
+	__u8 mixed;     /* there were two at a time: nothing is matched until there is none */
+	__u8 fresh;     /* received: nothing was read since */
+	__u8 reserved[5];
+};
+
+struct tls_records {
+	struct side written;
+	struct side received;
+	__u64 lengths;   /* of the records that were received, 16 bits each; 0: none */
+	__u32 plaintext; /* bytes of the first write of written.last */
+	__u32 reserved;
+};
+
 struct tls_calls {
 	__u32 depth;
 	__u32 reserved;
 	struct tls_call calls[TLS_CALL_DEPTH];
+	struct tls_records records;
 };
 
 struct {
@@ -109,14 +129,17 @@ struct half {
 
 /* One connection, or one SSL object. */
 struct stream {
-	__u64 id; /* 0: not yet given */
+	__u64 id;  /* 0: not yet given */
+	__u64 ssl; /* of a socket: the SSL object whose records it was seen to send; 0: none */
 	__u32 filter_epoch;
 	__u8 excluded;
 	__u8 http;      /* a start line was seen: everything goes to user space from here */
 	__u8 announced; /* EVENT_OPEN was written */
 	__u8 last_direction;
-	__u8 ended; /* bit per direction: EVENT_END was written */
-	__u8 reserved[7];
+	__u8 ended;   /* bit per direction: EVENT_END was written */
+	__u8 secure;  /* of a socket: a TLS record was seen, what moves from there is ciphertext */
+	__u8 checked; /* of a socket: receives whose records were looked at */
+	__u8 reserved[5];
 	struct half half[2];
 };
 
@@ -138,10 +161,14 @@ struct tls_key {
 
 struct tls_stream {
 	struct stream stream;
-	struct address address; /* of the socket, once it is proven */
+	struct address address; /* of the socket; counts once `socket` is set */
 	__u64 socket;           /* address of its struct sock; 0: not bound */
+	__u64 candidate;        /* the struct sock that record lengths point to */
+	__u8 matched;           /* bit per direction: lengths of records agreed with the candidate */
+	__u8 refused;           /* the evidence contradicted itself: no address any more */
+	__u8 by_records;        /* bound by matching lengths */
 	__u8 looked_below;      /* its own structures were asked for the socket */
-	__u8 reserved[7];
+	__u8 reserved[4];
 };
 
 /*
@@ -157,14 +184,14 @@ struct {
 } tls_streams SEC(".maps");
 
 /*
- * Processes in which a TLS probe has fired, or that were reported as EVENT_TLS_SEEN: one report each. Written by the
- * TLS and socket programs; an exec deletes the entry.
+ * Key: pid. Written by the TLS and socket programs, read by user space at a scrape, and when the process has ended, which
+ * deletes the entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, struct tls_process);
 } tls_processes SEC(".maps");
 
 static __always_inline void count_by(enum counter counter, __u64 amount)
@@ -183,6 +210,29 @@ static __always_inline void count(enum counter counter)
 
 /* What new entries begin as: in read-only data, because the stack is too small for them. */
 static const struct tls_stream no_tls_stream;
+static const struct tls_process no_tls_process;
+
+/* NULL where the map is full. */
+static __always_inline struct tls_process *make_tls_process(__u32 pid)
+{
+	struct tls_process *process = bpf_map_lookup_elem(&tls_processes, &pid);
+
+	if (process)
+		return process;
+	bpf_map_update_elem(&tls_processes, &pid, &no_tls_process, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&tls_processes, &pid);
+}
+
+/* A TLS call of this process moved bytes. */
+static __always_inline void count_plaintext(__u32 pid, __u32 length)
+{
+	struct tls_process *process = make_tls_process(pid);
+
+	if (!process)
+		return;
+	process->known = 1;
+	__sync_fetch_and_add(&process->plaintext, length);
+}
 
 static __always_inline struct tls_stream *find_tls_stream(__u64 ssl, __u32 pid)
 {

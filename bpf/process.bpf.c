@@ -7,8 +7,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline int on_exec(struct task_struct *task)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct tls_process *process = bpf_map_lookup_elem(&tls_processes, &pid);
 
-	bpf_map_delete_elem(&tls_processes, &pid);
+	if (process)
+		process->known = 0;
 	emit_process(EVENT_EXEC, pid, task);
 	return 0;
 }
@@ -20,7 +22,6 @@ static __always_inline int on_last_exit(struct task_struct *task)
 	/* do_exit() has counted this thread out already (kernel/exit.c at v5.8): zero means that it was the last. */
 	if (BPF_CORE_READ(task, signal, live.counter) || BPF_CORE_READ(task, flags) & KTHREAD)
 		return 0;
-	bpf_map_delete_elem(&tls_processes, &pid);
 	emit_process(EVENT_EXIT, pid, task);
 	return 0;
 }

@@ -43,22 +43,4 @@ static __always_inline const struct sock *find_socket(__u32 fd)
 	return BPF_CORE_READ(socket, sk);
 }
 
-/*
- * The structures of a TLS library say that this struct sock is below the connection: binds what no system call inside of
- * a TLS call has bound, and checks what one has.
- */
-static __always_inline void bind_below(struct tls_stream *tls, __u64 sk)
-{
-	if (tls->socket == sk) {
-		count(COUNTER_OFFSET_AGREED);
-	} else if (!tls->socket) {
-		tls->socket = sk;
-		fill_address(&tls->address, (const struct sock *)sk);
-		count(COUNTER_BOUND_OFFSET);
-	} else if (tls->address.family) {
-		__builtin_memset(&tls->address, 0, sizeof(tls->address));
-		count(COUNTER_OFFSET_CONFLICT);
-	}
-}
-
 #endif

@@ -12,6 +12,7 @@
 #include "go-calls.bpf.h"
 #include "registers.h"
 #include "sock.h"
+#include "tls-binding.bpf.h"
 
 /*
  * The user's registers of the running system call; NULL where they are not a 64-bit program's. Read in place: a copy
@@ -100,9 +101,9 @@ static __always_inline __u64 advance_socket(struct stream *stream, int direction
  * The SSL object, or tls.Conn, of the TLS call that this socket operation is made by; 0: none. It is the innermost call of
  * the thread, or of the goroutine, if the system call is made deeper in the same stack.
  */
-static __always_inline __u64 current_tls_call(const struct pt_regs *regs, __u64 pid_tgid, int direction)
+static __always_inline __u64 current_tls_call(const struct pt_regs *regs, struct tls_calls *calls, __u64 pid_tgid,
+					      int direction)
 {
-	struct tls_calls *calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
 	struct tls_call *call;
 
 	if (calls && calls->depth && calls->depth <= TLS_CALL_DEPTH) {
@@ -127,21 +128,26 @@ static __always_inline void bind_tls(__u64 ssl, const struct sock *sk, int direc
 		return;
 	if (!tls->socket) {
 		fill_address(&tls->address, sk);
+		tls->socket = (__u64)sk;
 		count(COUNTER_BOUND_NESTED);
-	} else if (tls->address.family) {
-		__builtin_memset(&tls->address, 0, sizeof(tls->address));
-		count(COUNTER_BOUND_CONFLICT);
+		emit_bound(tls);
+	} else if (!tls->refused) {
+		withdraw(tls);
+		count(COUNTER_NESTED_CONFLICT);
 	}
-	tls->socket = (__u64)sk;
 }
 
-static __always_inline void report_tls(void)
+/* Counts what moved, and reports the process if nothing is known of its TLS. */
+static __always_inline void on_ciphertext(__u32 pid, __u32 moved, int unseen)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	__u8 one = 1;
+	struct tls_process *process = make_tls_process(pid);
 
-	if (bpf_map_update_elem(&tls_processes, &pid, &one, BPF_NOEXIST))
+	if (!process)
 		return;
+	__sync_fetch_and_add(&process->ciphertext, moved);
+	if (!unseen || process->known)
+		return;
+	process->known = 1;
 	emit_process(EVENT_TLS_SEEN, pid, (void *)bpf_get_current_task());
 }
 
@@ -170,6 +176,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct address address = {};
 	struct endpoint endpoint = {.address = &address};
+	struct tls_calls *calls;
 	struct verdict verdict;
 	__u64 position, ssl;
 
@@ -190,14 +197,21 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	bytes.length = moved;
 	position = advance_socket(stream, direction, moved, sk);
 	verdict = judge(stream, direction, &bytes, settings);
+	stream->secure |= verdict.tls;
+	if (stream->secure && !verdict.tls && !verdict.http)
+		on_ciphertext(pid_tgid >> 32, moved, 0);
 	if (!verdict.tls && !verdict.http)
 		return;
-	ssl = current_tls_call(regs, pid_tgid, direction);
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	ssl = current_tls_call(regs, calls, pid_tgid, direction);
 	if (verdict.tls) {
+		on_ciphertext(pid_tgid >> 32, moved, !ssl);
 		if (ssl)
 			bind_tls(ssl, sk, direction, pid_tgid >> 32);
-		else
-			report_tls();
+		else if (calls && direction == EGRESS)
+			sent_records(&calls->records, stream, sk, &bytes, pid_tgid >> 32);
+		else if (calls)
+			received_records(&calls->records, stream, sk, &bytes);
 	}
 	if (!verdict.http)
 		return;

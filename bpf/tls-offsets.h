@@ -11,6 +11,7 @@
 #define PLAINSIGHT_TLS_OFFSETS_H
 
 #include "sock.h"
+#include "tls-binding.bpf.h"
 
 #define COOKIE_SSL_BIO(cookie) (((cookie) >> 20 & 0xff) * 8)
 #define COOKIE_SSL_HAS_KIND(cookie) ((cookie) >> 28 & 1)

@@ -8,6 +8,7 @@
 #include "capture.bpf.h"
 #include "kernel-stack.h"
 #include "registers.h"
+#include "tls-binding.bpf.h"
 #include "tls-call.h"
 #include "tls-offsets.h"
 
@@ -15,13 +16,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static const struct tls_calls no_tls_calls;
 
-/* The first probe that fires in a process: it needs no report of unseen TLS. */
+/* The first probe that fires in a thread: its process needs no report of unseen TLS. */
 static __always_inline void mark_process(__u32 pid)
 {
-	__u8 one = 1;
+	struct tls_process *process = make_tls_process(pid);
 
-	if (!bpf_map_lookup_elem(&tls_processes, &pid))
-		bpf_map_update_elem(&tls_processes, &pid, &one, BPF_ANY);
+	if (process)
+		process->known = 1;
 }
 
 static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u64 pid_tgid)
@@ -63,6 +64,7 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	const struct settings *settings = get_settings();
 	__u32 operation = cookie & COOKIE_OPERATION;
+	struct tls_calls *calls;
 	struct tls_stream *tls;
 
 	if (!settings || !is_traced(settings, pid_tgid >> 32))
@@ -71,6 +73,9 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 		enter_call(regs, cookie, pid_tgid);
 		return 0;
 	}
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	if (calls)
+		read_nothing(&calls->records);
 	tls = find_tls_stream(CALL_ARGUMENT_1(regs), pid_tgid >> 32);
 	if (!tls)
 		return 0;
@@ -126,24 +131,26 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	calls->depth = depth - 1;
 
 	if (cookie & COOKIE_EX) {
-		if (result != 1)
-			return 0;
-		if (bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer))
+		if (result == 1 && bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer))
 			count(COUNTER_LOST_READ);
 	} else if (result > 0) {
 		length = result;
 	} else if (result == 0 && direction == INGRESS) {
+		read_nothing(&calls->records);
 		tls = find_tls_stream(call.ssl, pid_tgid >> 32);
 		if (tls)
 			emit_end(&tls->stream, INGRESS, SOURCE_TLS);
 		return 0;
 	}
-	if (!length || length > 0x7fffffff)
+	if (!length || length > 0x7fffffff) {
+		if (direction == INGRESS)
+			read_nothing(&calls->records);
 		return 0;
-
+	}
 	tls = make_tls_stream(call.ssl, pid_tgid >> 32);
 	if (!tls)
 		return 0;
+	count_plaintext(pid_tgid >> 32, length);
 	stream = &tls->stream;
 	if (is_excluded(stream, settings)) {
 		advance(stream, direction, length);
@@ -152,16 +159,18 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	}
 	renew_if_ended(tls, direction);
 	look_below(tls, call.ssl, cookie);
+	if (direction == EGRESS)
+		wrote(&calls->records, tls, call.ssl, length);
+	else
+		read_records(&calls->records, tls, length);
 	bytes.address = call.buffer;
 	bytes.length = length;
 	endpoint.tls = call.ssl;
-	endpoint.address = &tls->address;
+	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;
 	position = advance(stream, direction, length);
 	verdict = judge(stream, direction, &bytes, settings);
 	if (!verdict.http)
 		return 0;
-	if (!stream->announced && !tls->address.family)
-		count(COUNTER_UNBOUND);
 	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
 	return 0;
 }

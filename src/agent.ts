@@ -6,6 +6,7 @@
 import { hostname, release } from 'node:os';
 import { COUNTER } from './abi/events.ts';
 import { EventDecoder, type ProcessHint } from './capture/event-decoder.ts';
+import { TlsBytes } from './capture/tls-bytes.ts';
 import type { AgentHandle, Recorder, StartOptions, SummaryLine } from './cli/agent-contract.ts';
 import type { Config } from './config.ts';
 import { fanOut, tee } from './fan-out.ts';
@@ -21,6 +22,7 @@ import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
 import { fromRoot, packageVersion } from './root.ts';
 import type { ConnectionInfo } from './stream/contract.ts';
+import { LatePeers } from './stream/late-peers.ts';
 import { Streams } from './stream/streams.ts';
 import { STEP_SECONDS } from './summary/steps.ts';
 import { readSelection, SummaryBoard } from './summary/summary.ts';
@@ -63,6 +65,8 @@ class Agent implements AgentHandle {
   readonly #discovery: Discovery;
   readonly #metrics: Metrics;
   readonly #summary: SummaryBoard;
+  readonly #tlsBytes: TlsBytes;
+  readonly #latePeers: LatePeers;
   readonly #streams: Streams;
   readonly #decoder: EventDecoder;
   #config: Config;
@@ -132,9 +136,15 @@ class Agent implements AgentHandle {
       },
       graph: false,
     });
+    this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
+      this.#metrics.tlsBytes(this.#processes.owner(pid), plaintextBytes, ciphertextBytes),
+    );
+    this.#latePeers = new LatePeers(
+      fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]),
+    );
     this.#streams = new Streams({
       protocols: PROTOCOLS,
-      sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]),
+      sink: this.#latePeers,
       maxConnections: MAX_CONNECTIONS,
       ownerOf: (pid) => this.#ownerOf(pid),
       describe: (id, pid): ConnectionInfo => ({
@@ -170,7 +180,10 @@ class Agent implements AgentHandle {
     if (this.#web) {
       this.#server = new WebServer({
         listen: this.#config.listen,
-        metrics: (openMetrics) => this.#metrics.render(openMetrics),
+        metrics: (openMetrics) => {
+          this.#tlsBytes.update(this.#programs.tlsProcesses());
+          return this.#metrics.render(openMetrics);
+        },
         ready: () => this.#readiness(),
         status: () => this.status(),
         summary: (query) => this.#summary.render(readSelection(query)),
@@ -206,6 +219,7 @@ class Agent implements AgentHandle {
     this.#programs.detach();
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
     this.#drain(1024);
+    this.#latePeers.release();
     await this.#server?.close();
     this.#programs.close();
     native().setLog(undefined);
@@ -219,6 +233,7 @@ class Agent implements AgentHandle {
   #turn(): void {
     this.#discovery.tick(performance.now());
     const batches = this.#drain(BATCHES_PER_TURN);
+    this.#latePeers.tick(performance.now());
     if (batches >= BATCHES_PER_TURN) this.#drainSoon = setImmediate(() => this.#turn());
     else this.#drainTimer = setTimeout(() => this.#turn(), batches > 0 ? DRAIN_BUSY_MS : DRAIN_IDLE_MS);
   }
@@ -256,6 +271,8 @@ class Agent implements AgentHandle {
   }
 
   #onExit(pid: number): void {
+    this.#tlsBytes.update(this.#programs.tlsProcesses(pid));
+    this.#tlsBytes.ended(pid);
     this.#processes.exit(pid);
     this.#discovery.processExited(pid);
   }
@@ -288,11 +305,13 @@ class Agent implements AgentHandle {
     const counters = this.#programs.counters();
     return [
       { method: 'nested', result: 'bound', count: counters[COUNTER.BOUND_NESTED]! },
-      { method: 'nested', result: 'conflict', count: counters[COUNTER.BOUND_CONFLICT]! },
+      { method: 'nested', result: 'conflict', count: counters[COUNTER.NESTED_CONFLICT]! },
+      { method: 'record', result: 'bound', count: counters[COUNTER.BOUND_RECORD]! },
+      { method: 'record', result: 'conflict', count: counters[COUNTER.RECORD_CONFLICT]! },
       { method: 'offset', result: 'bound', count: counters[COUNTER.BOUND_OFFSET]! },
       { method: 'offset', result: 'agreed', count: counters[COUNTER.OFFSET_AGREED]! },
       { method: 'offset', result: 'conflict', count: counters[COUNTER.OFFSET_CONFLICT]! },
-      { method: 'unknown', result: 'unbound', count: counters[COUNTER.UNBOUND]! },
+      { method: 'unknown', result: 'unbound', count: this.#decoder.unbound },
     ] as const;
   }
 

@@ -27,6 +27,10 @@ export function tee(first: ChunkSink, second: ChunkSink): ChunkSink {
       first.data(id, pid, timeNs, direction, position, lengthBytes, bytes, start, end);
       second.data(id, pid, timeNs, direction, position, lengthBytes, bytes, start, end);
     },
+    bound(id, timeNs, local, remote) {
+      first.bound?.(id, timeNs, local, remote);
+      second.bound?.(id, timeNs, local, remote);
+    },
     end(id, timeNs, direction) {
       first.end(id, timeNs, direction);
       second.end(id, timeNs, direction);

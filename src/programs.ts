@@ -5,7 +5,7 @@
  */
 
 import { release } from 'node:os';
-import { COUNTER, SETTINGS } from './abi/events.ts';
+import { COUNTER, SETTINGS, TLS_PROCESS } from './abi/events.ts';
 import type { Config } from './config.ts';
 import { PlainsightError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -53,6 +53,12 @@ export interface Feature {
   readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie' | 'uretprobe';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
+}
+
+export interface TlsProcessBytes {
+  readonly pid: number;
+  readonly plaintextBytes: number;
+  readonly ciphertextBytes: number;
 }
 
 interface SiteGroup {
@@ -300,6 +306,29 @@ export class Programs {
       }
     }
     return misses;
+  }
+
+  /**
+   * What processes have moved by TLS since they began to: of all that the kernel remembers, or of one. That one is then
+   * forgotten: it has ended.
+   */
+  tlsProcesses(ended?: number): readonly TlsProcessBytes[] {
+    const map = this.#map('tls_processes');
+    const keys = ended === undefined ? map.keys(map.maxEntries) : new Uint8Array(Uint32Array.of(ended).buffer);
+    const found: TlsProcessBytes[] = [];
+    for (let at = 0; at < keys.length; at += 4) {
+      const key = keys.subarray(at, at + 4);
+      const bytes = map.lookup(key);
+      if (!bytes) continue;
+      const value = new DataView(bytes.buffer, bytes.byteOffset);
+      found.push({
+        pid: new DataView(keys.buffer, keys.byteOffset + at).getUint32(0, true),
+        plaintextBytes: Number(value.getBigUint64(TLS_PROCESS.plaintext, true)),
+        ciphertextBytes: Number(value.getBigUint64(TLS_PROCESS.ciphertext, true)),
+      });
+      if (ended !== undefined) map.delete(key);
+    }
+    return found;
   }
 
   /** Forgets what the kernel keeps of an SSL object that is gone. */

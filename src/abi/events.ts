@@ -11,6 +11,7 @@ export const EVENT_KIND = {
   EXEC: 5,
   EXIT: 6,
   TLS_SEEN: 7,
+  BOUND: 8,
 } as const;
 
 export const DIRECTION = {
@@ -37,12 +38,10 @@ export const COUNTER = {
   CHUNKS_OPAQUE: 9,
   CHUNKS_INSIDE_TLS: 10,
   BOUND_NESTED: 11,
-  BOUND_CONFLICT: 12,
-  BOUND_OFFSET: 13,
-  OFFSET_AGREED: 14,
-  OFFSET_CONFLICT: 15,
-  UNBOUND: 16,
-  COUNT: 17,
+  NESTED_CONFLICT: 12,
+  BOUND_RECORD: 13,
+  RECORD_CONFLICT: 14,
+  COUNT: 15,
 } as const;
 
 export const EVENT_HEADER = {
@@ -93,6 +92,17 @@ export const CLOSE_EVENT = {
   reset: 32,
 } as const;
 
+export const BOUND_EVENT = {
+  sizeBytes: 72,
+  family: 32,
+  localPort: 34,
+  remotePort: 36,
+  local: 40,
+  localBytes: 16,
+  remote: 56,
+  remoteBytes: 16,
+} as const;
+
 export const PROCESS_EVENT = {
   sizeBytes: 112,
   processStartNs: 32,
@@ -101,6 +111,13 @@ export const PROCESS_EVENT = {
   commBytes: 16,
   executable: 64,
   executableBytes: 48,
+} as const;
+
+export const TLS_PROCESS = {
+  sizeBytes: 24,
+  plaintext: 0,
+  ciphertext: 8,
+  known: 16,
 } as const;
 
 export const SETTINGS = {

@@ -5,6 +5,7 @@
  */
 
 import {
+  BOUND_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -44,6 +45,7 @@ const KIND_NAMES: Readonly<Record<number, string>> = {
   [EVENT_KIND.EXEC]: 'exec',
   [EVENT_KIND.EXIT]: 'exit',
   [EVENT_KIND.TLS_SEEN]: 'tls_seen',
+  [EVENT_KIND.BOUND]: 'bound',
 };
 const HIGH = 2 ** 32;
 
@@ -78,6 +80,11 @@ export class EventDecoder {
     return this.#tls.has(id);
   }
 
+  /** TLS connections that ended and had no address at any time. */
+  get unbound(): number {
+    return this.#tls.unbound;
+  }
+
   get tlsConnections(): number {
     return this.#tls.size;
   }
@@ -110,6 +117,8 @@ export class EventDecoder {
       this.#tls.closed(id);
       const reset = this.#bytes[at + CLOSE_EVENT.reset]! !== 0;
       this.#sink.close(id, this.#u64(at + EVENT_HEADER.timeNs), reset ? 'reset' : 'orderly');
+    } else if (kind === EVENT_KIND.BOUND && size >= BOUND_EVENT.sizeBytes) {
+      this.#bound(at);
     } else if (kind >= EVENT_KIND.EXEC && kind <= EVENT_KIND.TLS_SEEN && size >= PROCESS_EVENT.sizeBytes) {
       this.#process(at, kind);
     } else {
@@ -146,22 +155,35 @@ export class EventDecoder {
     const pid = this.#words[(at + EVENT_HEADER.pid) >> 2]!;
     const timeNs = this.#u64(at + EVENT_HEADER.timeNs);
     const ssl = this.#u64(at + OPEN_EVENT.tls);
-    const family = this.#halves[(at + OPEN_EVENT.family) >> 1]!;
-    const local = this.#bytes.subarray(at + OPEN_EVENT.local, at + OPEN_EVENT.local + OPEN_EVENT.localBytes);
-    const remote = this.#bytes.subarray(at + OPEN_EVENT.remote, at + OPEN_EVENT.remote + OPEN_EVENT.remoteBytes);
     const info: ConnectionInfo = {
       id,
       owner: this.#processes.owner(pid, this.#hint(at, OPEN_EVENT)),
       scheme: ssl === 0 ? 'http' : 'https',
-      local: formatEndpoint(family, local, this.#halves[(at + OPEN_EVENT.localPort) >> 1]!),
-      remote: formatEndpoint(family, remote, this.#halves[(at + OPEN_EVENT.remotePort) >> 1]!),
+      ...this.#ends(at, OPEN_EVENT),
     };
     if (ssl !== 0) {
       // The kernel's table forgot the SSL object, or its end was lost: what it was before is over.
-      const before = this.#tls.opened({ id, pid, ssl });
+      const before = this.#tls.opened({ id, pid, ssl, bound: info.remote !== undefined });
       if (before) this.#sink.close(before.id, timeNs, 'reset');
     }
     this.#sink.open(info, timeNs);
+  }
+
+  #bound(at: number): void {
+    const id = this.#u64(at + EVENT_HEADER.connection);
+    const { local, remote } = this.#ends(at, BOUND_EVENT);
+    if (remote !== undefined) this.#tls.bound(id);
+    this.#sink.bound?.(id, this.#u64(at + EVENT_HEADER.timeNs), local, remote);
+  }
+
+  #ends(at: number, layout: typeof OPEN_EVENT | typeof BOUND_EVENT): Pick<ConnectionInfo, 'local' | 'remote'> {
+    const family = this.#halves[(at + layout.family) >> 1]!;
+    const local = this.#bytes.subarray(at + layout.local, at + layout.local + layout.localBytes);
+    const remote = this.#bytes.subarray(at + layout.remote, at + layout.remote + layout.remoteBytes);
+    return {
+      local: formatEndpoint(family, local, this.#halves[(at + layout.localPort) >> 1]!),
+      remote: formatEndpoint(family, remote, this.#halves[(at + layout.remotePort) >> 1]!),
+    };
   }
 
   #process(at: number, kind: number): void {

@@ -85,6 +85,7 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
   process: ['pid', 'comm', 'namespace', 'pod', 'container', 'service'],
   open: ['conn', 'pid', 'time', 'scheme', 'local', 'remote'],
   data: ['conn', 'pid', 'time', 'direction', 'position', 'length', 'data'],
+  bound: ['conn', 'time', 'local', 'remote'],
   close: ['conn', 'time', 'direction', 'reset'],
 };
 
@@ -124,7 +125,7 @@ class LineReader {
   #record(fields: Fields): void {
     const { type } = fields;
     const allowed = typeof type === 'string' && Object.hasOwn(FIELDS, type) ? FIELDS[type] : undefined;
-    if (!allowed) throw this.#bad('"type" is not one of process, open, data, close');
+    if (!allowed) throw this.#bad('"type" is not one of process, open, data, bound, close');
     const surplus = Object.keys(fields).find((name) => name !== 'type' && !allowed.includes(name));
     if (surplus !== undefined) {
       throw this.#bad(`unknown field "${surplus.slice(0, 40)}"; those of ${type} are ${allowed.join(', ')}`);
@@ -132,6 +133,7 @@ class LineReader {
     if (type === 'process') this.#process(fields);
     else if (type === 'open') this.#open(fields);
     else if (type === 'data') this.#data(fields);
+    else if (type === 'bound') this.#bound(fields);
     else this.#close(fields);
   }
 
@@ -175,6 +177,11 @@ class LineReader {
     if (newPid !== undefined) remember(this.#pids, id, newPid);
     const pid = this.#pids.get(id) ?? 0;
     this.#sink.data(id, pid, timeNs, direction, position, lengthBytes, bytes, 0, bytes.length);
+  }
+
+  #bound(fields: Fields): void {
+    const id = this.#conn(fields);
+    this.#sink.bound?.(id, this.#time(fields), this.#address(fields, 'local'), this.#address(fields, 'remote'));
   }
 
   #close(fields: Fields): void {

@@ -134,6 +134,10 @@ export class CaptureWriter implements ChunkSink {
     }
   }
 
+  bound(id: ConnectionId, timeNs: number, local: string | undefined, remote: string | undefined): void {
+    this.#write(JSON.stringify({ type: 'bound', conn: id, time: Math.round(timeNs), local, remote }));
+  }
+
   end(id: ConnectionId, timeNs: number, direction: Direction): void {
     const time = Math.round(timeNs);
     this.#write(JSON.stringify({ type: 'close', conn: id, time, direction: DIRECTION_NAMES[direction] }));

@@ -11,12 +11,15 @@ export interface TlsConnection {
   readonly pid: number;
   /** Address of the SSL object: user addresses are below 2^57, and their low bits are zero, so a double holds them. */
   readonly ssl: number;
+  /** Its socket was found. */
+  bound: boolean;
 }
 
 export class TlsConnections {
   readonly #byId = new Map<ConnectionId, TlsConnection>();
   readonly #byProcess = new Map<number, Map<number, TlsConnection>>();
   readonly #max: number;
+  #unbound = 0;
 
   constructor(max = 65536) {
     this.#max = max;
@@ -24,6 +27,16 @@ export class TlsConnections {
 
   get size(): number {
     return this.#byId.size;
+  }
+
+  /** Connections that have ended, here or in the kernel, and whose socket was never found. */
+  get unbound(): number {
+    return this.#unbound;
+  }
+
+  bound(id: ConnectionId): void {
+    const connection = this.#byId.get(id);
+    if (connection) connection.bound = true;
   }
 
   has(id: ConnectionId): boolean {
@@ -38,7 +51,7 @@ export class TlsConnections {
       this.#byProcess.set(connection.pid, ofProcess);
     }
     const before = ofProcess.get(connection.ssl);
-    if (before) this.#byId.delete(before.id);
+    if (before) this.#forget(before);
     ofProcess.set(connection.ssl, connection);
     this.#byId.set(connection.id, connection);
     if (this.#byId.size > this.#max) this.closed(this.#byId.keys().next().value!);
@@ -48,7 +61,7 @@ export class TlsConnections {
   closed(id: ConnectionId): void {
     const connection = this.#byId.get(id);
     if (!connection) return;
-    this.#byId.delete(id);
+    this.#forget(connection);
     const ofProcess = this.#byProcess.get(connection.pid)!;
     ofProcess.delete(connection.ssl);
     if (ofProcess.size === 0) this.#byProcess.delete(connection.pid);
@@ -59,7 +72,12 @@ export class TlsConnections {
     const ofProcess = this.#byProcess.get(pid);
     if (!ofProcess) return [];
     this.#byProcess.delete(pid);
-    for (const { id } of ofProcess.values()) this.#byId.delete(id);
+    for (const connection of ofProcess.values()) this.#forget(connection);
     return [...ofProcess.values()];
+  }
+
+  #forget(connection: TlsConnection): void {
+    this.#byId.delete(connection.id);
+    if (!connection.bound) this.#unbound++;
   }
 }

@@ -14,7 +14,7 @@ import type {
   TransactionSink,
 } from '../stream/contract.ts';
 import { Exposition, type Rendered } from './exposition.ts';
-import { SELF_FAMILIES, type TrafficFamilies, trafficFamilies } from './registry.ts';
+import { SELF_FAMILIES, type TlsFamilies, type TrafficFamilies, tlsFamilies, trafficFamilies } from './registry.ts';
 import { type Build, bindSelfFamily, type SelfSource } from './self.ts';
 import type { Workload, WorkloadFamily } from './series.ts';
 
@@ -40,6 +40,7 @@ export interface MetricsOptions {
 
 export class Metrics implements TransactionSink {
   readonly #families: TrafficFamilies;
+  readonly #tls: TlsFamilies;
   /** The same families, for what is done to all of them. */
   readonly #capped: readonly WorkloadFamily[];
   readonly #traffic: Exposition;
@@ -54,9 +55,11 @@ export class Metrics implements TransactionSink {
       throw new PlainsightError('USAGE', `The series limit must be a positive integer, not ${maxSeries}.`);
     }
     this.#families = trafficFamilies({ buckets, maxSeries });
-    const capped: readonly WorkloadFamily[] = Object.values(this.#families);
+    this.#tls = tlsFamilies(maxSeries);
+    const traffic: readonly WorkloadFamily[] = Object.values(this.#families);
+    const capped = [...traffic, ...Object.values(this.#tls)];
     this.#capped = capped;
-    this.#traffic = new Exposition(capped, { processMetrics: false });
+    this.#traffic = new Exposition(traffic, { processMetrics: false });
     const { self, build } = options;
     if (self === undefined) {
       this.#all = this.#traffic;
@@ -83,6 +86,12 @@ export class Metrics implements TransactionSink {
 
   incomplete(owner: Owner, role: Role | 'unknown', reason: IncompleteReason): void {
     this.#families.httpIncomplete.incomplete(owner, role, reason);
+  }
+
+  /** Bytes that a process moved by TLS since the last call: through TLS calls, and through sockets of TLS. */
+  tlsBytes(owner: Owner, plaintextBytes: number, ciphertextBytes: number): void {
+    this.#tls.plaintext.add(owner, 0, plaintextBytes);
+    this.#tls.ciphertext.add(owner, 0, ciphertextBytes);
   }
 
   /**

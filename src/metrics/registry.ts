@@ -1,5 +1,6 @@
 /** The list of all families, in the order in which they are written. A new metric is one line here. */
 
+import { WorkloadCounter } from './counter.ts';
 import { type GrpcDuration, grpcClientDuration, grpcServerDuration } from './grpc.ts';
 import {
   type HttpDuration,
@@ -41,6 +42,36 @@ export function trafficFamilies(options: HttpOptions): TrafficFamilies {
     grpcServerDuration: grpcServerDuration(options),
     grpcClientDuration: grpcClientDuration(options),
     httpIncomplete: new HttpIncomplete(options.maxSeries),
+  };
+}
+
+/**
+ * What processes move by TLS, as calls of TLS libraries and as sockets show it. Ciphertext is a little more than plaintext
+ * where all is seen; much more says that a library is not.
+ */
+export interface TlsFamilies {
+  readonly plaintext: WorkloadCounter;
+  readonly ciphertext: WorkloadCounter;
+}
+
+export function tlsFamilies(maxSeries: number): TlsFamilies {
+  const layout = {
+    workloadLabels: ['namespace', 'pod', 'container'],
+    variantLabels: [],
+    decode: () => [],
+    maxSeries,
+  } as const;
+  return {
+    plaintext: new WorkloadCounter({
+      name: 'plainsight_tls_plaintext_bytes_total',
+      help: 'Bytes that processes read and wrote through the TLS libraries that are probed.',
+      ...layout,
+    }),
+    ciphertext: new WorkloadCounter({
+      name: 'plainsight_tls_ciphertext_bytes_total',
+      help: 'Bytes that processes sent and received on TCP sockets that carry TLS records, whatever library made them.',
+      ...layout,
+    }),
   };
 }
 

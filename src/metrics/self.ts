@@ -145,7 +145,7 @@ export const connectionsTracked: SelfFamily = {
 
 export const socketBinding: SelfFamily = {
   name: 'plainsight_socket_binding_total',
-  help: 'TLS connections by the method that found their socket; in conflict the address is withdrawn, unbound have none.',
+  help: 'TLS connections by the method that found their socket; of conflict the address is withdrawn or refused, unbound ended without.',
   type: 'counter',
   labelNames: ['method', 'result'],
   *rows({ self }) {

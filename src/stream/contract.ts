@@ -34,9 +34,9 @@ export interface ConnectionInfo {
   /** May change while the connection lives: a socket can be handed to another process. */
   owner: Owner;
   readonly scheme: Scheme;
-  /** `address:port`, `[v6]:port`; undefined where it is not proven. */
-  readonly local: string | undefined;
-  readonly remote: string | undefined;
+  /** `address:port`, `[v6]:port`; undefined where it is not proven. May be proven, or refuted, while it lives. */
+  local: string | undefined;
+  remote: string | undefined;
 }
 
 /** `orderly`: both sides said goodbye, so a body delimited by the close is whole. `reset`: it is not. */
@@ -61,6 +61,8 @@ export interface ChunkSink {
     start: number,
     end: number,
   ): void;
+  /** The addresses of a connection that was announced without; undefined: what was said before does not hold. */
+  bound?(id: ConnectionId, timeNs: number, local: string | undefined, remote: string | undefined): void;
   /** One direction was ended in order (FIN, close_notify): nothing more comes in it. */
   end(id: ConnectionId, timeNs: number, direction: Direction): void;
   close(id: ConnectionId, timeNs: number, kind: CloseKind): void;

@@ -157,6 +157,13 @@ export class Streams implements ChunkSink {
     if (missing > 0) this.#truncated(connection, direction, timeNs, missing);
   }
 
+  bound(id: ConnectionId, _timeNs: number, local: string | undefined, remote: string | undefined): void {
+    const connection = this.#connections.peek(id);
+    if (connection === undefined) return;
+    connection.info.local = local;
+    connection.info.remote = remote;
+  }
+
   end(id: ConnectionId, timeNs: number, direction: Direction): void {
     this.#connections.get(id)?.session?.end(direction, timeNs);
   }

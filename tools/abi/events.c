@@ -10,7 +10,9 @@ struct open_event open_event;
 struct data_event data_event;
 struct end_event end_event;
 struct close_event close_event;
+struct bound_event bound_event;
 struct process_event process_event;
+struct tls_process tls_process;
 struct settings settings;
 
 enum event_kind event_kind;

@@ -12,7 +12,9 @@ const STRUCTS = [
   'data_event',
   'end_event',
   'close_event',
+  'bound_event',
   'process_event',
+  'tls_process',
   'settings',
 ] as const;
 
