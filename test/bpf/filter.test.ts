@@ -206,12 +206,12 @@ test('100,000 random inputs are judged as the reference judges them', () => {
   }
 });
 
-test('a TLS record is a handshake or application data of version 3.0 to 3.4', () => {
+test('a TLS record is of one of four types and of version 3.1 to 3.4', () => {
   const cases: [string, boolean][] = [];
   for (const type of [0x00, 0x14, 0x15, 0x16, 0x17, 0x18, 0x47, 0xff]) {
     for (const major of [0, 2, 3, 4, 0xff]) {
       for (const minor of [0, 1, 2, 3, 4, 5, 0xff]) {
-        const record = type === 0x16 || type === 0x17 ? major === 3 && minor <= 4 : false;
+        const record = type >= 0x14 && type <= 0x17 && major === 3 && minor >= 1 && minor <= 4;
         cases.push([Buffer.from([type, major, minor, 0, 5]).toString('hex'), record]);
       }
     }

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import {
+  BOUND_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -31,7 +32,7 @@ export interface DataRecord {
 }
 
 export interface OtherRecord {
-  readonly kind: 'open' | 'end' | 'close' | 'exec' | 'exit' | 'tls_seen';
+  readonly kind: 'open' | 'bound' | 'end' | 'close' | 'exec' | 'exit' | 'tls_seen';
   readonly source: number;
   readonly pid: number;
   readonly tid: number;
@@ -42,7 +43,7 @@ export interface OtherRecord {
   readonly reset?: boolean;
   /** Of `open`: the address of the SSL object. */
   readonly tls?: number;
-  /** Of `open`: `family local port remote port`, addresses in hex. */
+  /** Of `open` and `bound`: `family local port remote port`, addresses in hex. */
   readonly ends?: string;
   readonly comm?: string;
   readonly executable?: string;
@@ -52,6 +53,7 @@ export type BpfRecord = DataRecord | OtherRecord;
 
 const KINDS: Readonly<Record<number, OtherRecord['kind']>> = {
   [EVENT_KIND.OPEN]: 'open',
+  [EVENT_KIND.BOUND]: 'bound',
   [EVENT_KIND.END]: 'end',
   [EVENT_KIND.CLOSE]: 'close',
   [EVENT_KIND.EXEC]: 'exec',
@@ -61,6 +63,7 @@ const KINDS: Readonly<Record<number, OtherRecord['kind']>> = {
 /** Fixed size of each kind. */
 const SIZES: Readonly<Record<OtherRecord['kind'], number>> = {
   open: OPEN_EVENT.sizeBytes,
+  bound: BOUND_EVENT.sizeBytes,
   end: END_EVENT.sizeBytes,
   close: CLOSE_EVENT.sizeBytes,
   exec: PROCESS_EVENT.sizeBytes,
@@ -79,14 +82,14 @@ function text(bytes: Buffer, at: number, limit: number): string {
   return field.toString('latin1', 0, end);
 }
 
-function ends(bytes: Buffer): string {
+function ends(bytes: Buffer, layout: typeof OPEN_EVENT | typeof BOUND_EVENT): string {
   const address = (at: number, length: number) => bytes.toString('hex', at, at + length);
   return [
-    bytes.readUInt16LE(OPEN_EVENT.family),
-    address(OPEN_EVENT.local, OPEN_EVENT.localBytes),
-    bytes.readUInt16LE(OPEN_EVENT.localPort),
-    address(OPEN_EVENT.remote, OPEN_EVENT.remoteBytes),
-    bytes.readUInt16LE(OPEN_EVENT.remotePort),
+    bytes.readUInt16LE(layout.family),
+    address(layout.local, layout.localBytes),
+    bytes.readUInt16LE(layout.localPort),
+    address(layout.remote, layout.remoteBytes),
+    bytes.readUInt16LE(layout.remotePort),
   ].join(' ');
 }
 
@@ -117,6 +120,7 @@ export function readRecord(bytes: Buffer): BpfRecord {
     assert.ok(bytes.subarray(CLOSE_EVENT.reset + 1).every((byte) => byte === 0));
     return { kind, ...common, reset: bytes[CLOSE_EVENT.reset] !== 0 };
   }
+  if (kind === 'bound') return { kind, ...common, ends: ends(bytes, BOUND_EVENT) };
   const layout = isProcess ? PROCESS_EVENT : OPEN_EVENT;
   const process = {
     comm: text(bytes, layout.comm, layout.commBytes),
@@ -125,7 +129,13 @@ export function readRecord(bytes: Buffer): BpfRecord {
   assert.equal(bytes.readBigUInt64LE(layout.processStartNs), 555n);
   assert.equal(bytes.readBigUInt64LE(layout.cgroupId), 77n);
   if (isProcess) return { kind, ...common, ...process };
-  return { kind, ...common, ...process, tls: Number(bytes.readBigUInt64LE(OPEN_EVENT.tls)), ends: ends(bytes) };
+  return {
+    kind,
+    ...common,
+    ...process,
+    tls: Number(bytes.readBigUInt64LE(OPEN_EVENT.tls)),
+    ends: ends(bytes, OPEN_EVENT),
+  };
 }
 
 function readData(bytes: Buffer, common: Pick<DataRecord, 'source' | 'pid' | 'tid' | 'connection'>): DataRecord {

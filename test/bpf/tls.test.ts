@@ -6,66 +6,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SOURCE } from '../../src/abi/events.ts';
-import { type CallConvention, encodeCookie, type ProbeOperation } from '../../src/probes/cookie.ts';
-import { ARCHITECTURES, type Architecture, counter } from './host.ts';
-import { dataOf, EGRESS, INGRESS, kinds, payload, Script, UNMAPPED, u64s } from './script.ts';
+import { ARCHITECTURES, counter } from './host.ts';
+import { dataOf, EGRESS, INGRESS, kinds, payload, UNMAPPED, u64s } from './script.ts';
+import { type Site, STACK, TlsScript } from './tls-script.ts';
 
 const SSL = 0x5000;
 const OTHER_SSL = 0x6000;
-const STACK = 0x7fff_0000_1000;
 const REQUEST = payload(120, 'GET / HTTP/1.1\r\n');
 const RESPONSE = payload(90, 'HTTP/1.1 200 OK\r\n');
-
-interface Site {
-  readonly convention?: CallConvention;
-  readonly uretprobe?: boolean;
-  readonly register?: number;
-  readonly depthBytes?: number;
-  /** By a program for this site instead of a cookie. */
-  readonly fixed?: boolean;
-  /** Of the function's entry. */
-  readonly stack?: number;
-}
-
-function cookie(
-  operation: ProbeOperation,
-  { convention = 'n', uretprobe = false, register = 0, depthBytes = 0 }: Site,
-): bigint {
-  return encodeCookie({ operation, convention, uretprobe, register, depthBytes });
-}
-
-class TlsScript extends Script {
-  readonly #architecture: Architecture;
-
-  constructor(architecture: Architecture) {
-    super();
-    this.#architecture = architecture;
-  }
-
-  override run() {
-    return super.run(this.#architecture);
-  }
-
-  enter(operation: ProbeOperation, ssl: number, buffer: number, site: Site = {}, countPointer = 0): number {
-    const stack = (site.stack ?? STACK) - (site.depthBytes ?? 0);
-    return this.add(
-      `entry${site.fixed ? '_fixed' : ''} ${cookie(operation, site)} ${stack} ${ssl} ${buffer} ${countPointer}`,
-    );
-  }
-
-  leave(operation: ProbeOperation, result: number, site: Site = {}): number {
-    const popped = site.uretprobe && this.#architecture === 'x86' ? 8 : 0;
-    const stack = (site.stack ?? STACK) - (site.depthBytes ?? 0) + popped;
-    return this.add(`return${site.fixed ? '_fixed' : ''} ${cookie(operation, site)} ${stack} ${result}`);
-  }
-
-  /** A whole call. @returns the index of what its return did */
-  call(operation: 'read' | 'write', ssl: number, bytes: Buffer, site: Site = {}, result = bytes.length): number {
-    const { uretprobe: _, ...entry } = site;
-    this.enter(operation, ssl, this.place(bytes), entry);
-    return this.leave(operation, result, site);
-  }
-}
 
 function onEach(name: string, run: (script: TlsScript) => void): void {
   for (const architecture of ARCHITECTURES) test(`${architecture}: ${name}`, () => run(new TlsScript(architecture)));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  BOUND_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -64,6 +65,7 @@ function decode(records: Records): unknown[] {
           lengthBytes,
           Buffer.from(bytes.subarray(start, end)).toString(),
         ]),
+      bound: (id, timeNs, local, remote) => calls.push(['bound', id, timeNs, local, remote]),
       end: (id, timeNs, direction) => calls.push(['end', id, timeNs, direction]),
       close: (id, timeNs, kind) => calls.push(['close', id, timeNs, kind]),
     },
@@ -79,12 +81,14 @@ function decode(records: Records): unknown[] {
     },
   );
   decoder.decode(records.filledBytes);
+  if (decoder.unbound > 0) calls.push(['unbound', decoder.unbound]);
   calls.push(decoder.eventsByKind());
   return calls;
 }
 
 const counts = (some: Record<string, number>) => ({
   open: 0,
+  bound: 0,
   data: 0,
   end: 0,
   close: 0,
@@ -148,6 +152,7 @@ test('a process that ends closes its TLS connections', () => {
     ['close', CONNECTION, TIME, 'reset'],
     ['tlsReleased', 42, ssl],
     ['exit', 42],
+    ['unbound', 1],
     counts({ open: 1, exit: 1 }),
   ]);
 });
@@ -159,13 +164,35 @@ test('an SSL object that comes again without an end closes what it was', () => {
     .add(EVENT_KIND.OPEN, OPEN_EVENT.sizeBytes, { ...open, [EVENT_HEADER.connection]: [64, 99] })
     .add(EVENT_KIND.CLOSE, CLOSE_EVENT.sizeBytes, { [EVENT_HEADER.connection]: [64, 99] })
     .add(EVENT_KIND.EXIT, PROCESS_EVENT.sizeBytes, {});
-  const calls = decode(records).filter((call) => Array.isArray(call) && call[0] !== 'owner');
+  const calls = decode(records).filter((call) => Array.isArray(call) && call[0] !== 'owner' && call[0] !== 'unbound');
   assert.deepEqual(calls, [
     ['open', CONNECTION, 'https', undefined, undefined, TIME],
     ['close', CONNECTION, TIME, 'reset'],
     ['open', 99, 'https', undefined, undefined, TIME],
     ['close', 99, TIME, 'orderly'],
     ['exit', 42],
+  ]);
+});
+
+test('a TLS connection whose socket is found later, and turns out to be none', () => {
+  const ends = {
+    [BOUND_EVENT.family]: [16, 2],
+    [BOUND_EVENT.localPort]: [16, 443],
+    [BOUND_EVENT.remotePort]: [16, 5000],
+    [BOUND_EVENT.local]: [32, 0x0100007f],
+    [BOUND_EVENT.remote]: [32, 0x0200007f],
+  } as Record<number, [16 | 32, number]>;
+  const records = new Records()
+    .add(EVENT_KIND.OPEN, OPEN_EVENT.sizeBytes, { [OPEN_EVENT.tls]: [64, 4096] })
+    .add(EVENT_KIND.BOUND, BOUND_EVENT.sizeBytes, ends)
+    .add(EVENT_KIND.BOUND, BOUND_EVENT.sizeBytes, {})
+    .add(EVENT_KIND.CLOSE, CLOSE_EVENT.sizeBytes, {});
+  assert.deepEqual(decode(records).slice(1), [
+    ['open', CONNECTION, 'https', undefined, undefined, TIME],
+    ['bound', CONNECTION, TIME, '127.0.0.1:443', '127.0.0.2:5000'],
+    ['bound', CONNECTION, TIME, undefined, undefined],
+    ['close', CONNECTION, TIME, 'orderly'],
+    counts({ open: 1, bound: 2, close: 1 }),
   ]);
 });
 

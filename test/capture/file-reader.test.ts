@@ -20,6 +20,9 @@ class Calls implements CaptureSink {
     const text = Buffer.from(bytes.subarray(start, end)).toString();
     this.calls.push(['data', id, pid, timeNs, direction, position, lengthBytes, text]);
   }
+  bound(...args: Parameters<NonNullable<CaptureSink['bound']>>): void {
+    this.calls.push(['bound', ...args]);
+  }
   end(...args: Parameters<CaptureSink['end']>): void {
     this.calls.push(['end', ...args]);
   }
@@ -100,6 +103,8 @@ describe('well-formed files', () => {
       sink.data(42, 7, 6, INGRESS, 0, 100, bytes, 2, 10);
       sink.data(42, 7, 7, INGRESS, 300, 100, bytes, 0, 0);
       sink.data(42, 7, 8, EGRESS, 0, 3, bytes, 0, 3);
+      sink.bound(42, 8, '10.0.0.1:443', '[::1]:50000');
+      sink.bound(42, 9, undefined, undefined);
       sink.end(42, 9, INGRESS);
       sink.close(42, 2 ** 50 + 1, 'reset');
     }
@@ -126,8 +131,8 @@ describe('malformed lines', () => {
     ['{"type":"close"', 'is not JSON'],
     ['[]', 'is not a JSON object'],
     ['null', 'is not a JSON object'],
-    ['{}', '"type" is not one of process, open, data, close'],
-    ['{"type":"toString"}', '"type" is not one of process, open, data, close'],
+    ['{}', '"type" is not one of process, open, data, bound, close'],
+    ['{"type":"toString"}', '"type" is not one of process, open, data, bound, close'],
     [
       '{"type":"close","conn":1,"time":2,"tiem":2}',
       'unknown field "tiem"; those of close are conn, time, direction, reset',

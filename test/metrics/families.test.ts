@@ -16,6 +16,8 @@ const INTERFACE: readonly [name: string, type: string, labels: string][] = [
   ['grpc_server_handling_seconds', 'histogram', 'namespace pod container service grpc_service grpc_method grpc_code'],
   ['grpc_client_handling_seconds', 'histogram', 'namespace pod container service grpc_service grpc_method grpc_code'],
   ['http_requests_incomplete_total', 'counter', 'namespace pod service role reason'],
+  ['plainsight_tls_plaintext_bytes_total', 'counter', 'namespace pod container'],
+  ['plainsight_tls_ciphertext_bytes_total', 'counter', 'namespace pod container'],
   ['plainsight_build_info', 'gauge', 'version kernel arch'],
   ['plainsight_feature_enabled', 'gauge', 'feature reason'],
   ['plainsight_tls_processes', 'gauge', 'namespace pod container library state reason'],

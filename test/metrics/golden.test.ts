@@ -60,6 +60,9 @@ function sampleMetrics(order: readonly (typeof TRANSACTIONS)[number][], maxSerie
   metrics.incomplete(web, 'server', 'reset');
   metrics.incomplete(web, 'server', 'reset');
   metrics.incomplete(host, 'unknown', 'orphan');
+  metrics.tlsBytes(web, 70_000, 75_000);
+  metrics.tlsBytes(web, 1, 0);
+  metrics.tlsBytes(host, 0, 4_096);
   return metrics;
 }
 

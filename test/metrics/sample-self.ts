@@ -20,6 +20,7 @@ export const sampleSelf: SelfSource = {
   connections: () => ({ tls: 2, plain: 1 }),
   bindings: () => [
     { method: 'nested', result: 'bound', count: 7 },
+    { method: 'record', result: 'bound', count: 4 },
     { method: 'unknown', result: 'unbound', count: 2 },
   ],
   capturedBytes: () => 123_456,

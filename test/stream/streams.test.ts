@@ -212,3 +212,15 @@ test('the table is bounded: the connection silent longest is evicted', () => {
   for (let id = 10; id < 10_000; id++) fixture.data(INGRESS, 0, 'hel', { id });
   assert.deepEqual([fixture.streams.stats.connections, fixture.streams.stats.evicted], [2, 9991]);
 });
+
+test('addresses that are found later, and refuted, are those of the connection', () => {
+  const { streams } = new Fixture();
+  const late = info(1);
+  streams.open(late, 0);
+  streams.bound(1, 5, '10.0.0.1:443', '10.0.0.2:5000');
+  assert.deepEqual([late.local, late.remote], ['10.0.0.1:443', '10.0.0.2:5000']);
+  streams.bound(1, 6, undefined, undefined);
+  assert.deepEqual([late.local, late.remote], [undefined, undefined]);
+  streams.bound(2, 7, '10.0.0.1:443', '10.0.0.2:5000');
+  assert.equal(streams.stats.connections, 1);
+});

@@ -10,12 +10,12 @@ function field(name: string, offset: number, sizeBytes: number, more: Partial<Fi
   return { name, offset, sizeBytes, struct: undefined, elements: undefined, ...more };
 }
 
+const EVENTS = ['open_event', 'data_event', 'end_event', 'close_event', 'bound_event', 'process_event'];
+
 /** Every type that the generator wants, each as small as it can be. */
 function layouts(change: (structs: Map<string, Field[]>) => void = () => {}): Layouts {
   const structs = new Map(
-    ['event_header', 'open_event', 'data_event', 'end_event', 'close_event', 'process_event', 'settings'].map(
-      (name) => [name, [field('time_ns', 0, 8)]],
-    ),
+    ['event_header', ...EVENTS, 'tls_process', 'settings'].map((name) => [name, [field('time_ns', 0, 8)]]),
   );
   change(structs);
   const enums = ['event_kind', 'direction', 'source', 'counter'].map((name) => {
