@@ -1,13 +1,18 @@
-/** `npm run bench [-- pipeline|memory|go-symbols|go-tls]`: prints figures, judges nothing. Those of Go fetch packages: by name only. */
+/**
+ * `npm run bench [-- pipeline|memory|overhead|go-symbols|go-tls]`: prints figures, judges nothing. The last three install
+ * or fetch packages: by name only.
+ */
 
 import { benchGoSymbols } from './go-symbols.ts';
 import { benchGoTls } from './go-tls.ts';
 import { benchMemory } from './memory.ts';
+import { benchOverhead } from './overhead.ts';
 import { benchPipeline } from './pipeline.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
   memory: benchMemory,
+  overhead: benchOverhead,
   'go-symbols': benchGoSymbols,
   'go-tls': benchGoTls,
 };
