@@ -8,7 +8,7 @@
  * --proc-root holds no other process, as if the clients were on other hosts. Needs root, nginx, h2load, clang and two
  * processors. bpftrace is installed if it can be, else its row is left out.
  *
- * BENCH_ROUNDS (5), BENCH_SECONDS of load in a round (2).
+ * BENCH_ROUNDS (7), BENCH_SECONDS of CPU time that nginx needs in a round, about (1).
  */
 
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -34,8 +34,8 @@ import { x64 } from '../src/probes/x64-decoder.ts';
 import { fromRoot } from '../src/root.ts';
 
 const run = promisify(execFile);
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
-const SECONDS = Number(process.env.BENCH_SECONDS ?? 2);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 7);
+const SECONDS = Number(process.env.BENCH_SECONDS ?? 1);
 const PORT = 18_461;
 const FIRST_REQUESTS = 10_000;
 const FUNCTIONS = ['SSL_read', 'SSL_write'];
@@ -73,6 +73,18 @@ interface Round {
 }
 
 const NOT_COUNTED: Counted = { requests: Number.NaN, lost: Number.NaN };
+
+/**
+ * Of a process with one thread: utime and stime, but in nanoseconds where the kernel gives them so
+ * (Documentation/scheduler/sched-stats.rst), because they count in hundredths of a second.
+ */
+function threadCpuUs(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1000;
+  } catch {
+    return cpuUs(pid);
+  }
+}
 
 function cpuUs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
@@ -306,9 +318,9 @@ function bpftrace(nginx: Nginx): Variant | undefined {
 async function measure(nginx: Nginx, variant: Variant, requests: number): Promise<Round> {
   const observer = await variant.start();
   const observerBefore = observer.pid === undefined ? 0 : cpuUs(observer.pid);
-  const before = cpuUs(nginx.workerPid);
+  const before = threadCpuUs(nginx.workerPid);
   const perSecond = await load(requests);
-  const used = cpuUs(nginx.workerPid) - before;
+  const used = threadCpuUs(nginx.workerPid) - before;
   // What the observer has still to do is counted too.
   if (observer.pid !== undefined) await sleep(100);
   const observed = observer.pid === undefined ? Number.NaN : cpuUs(observer.pid) - observerBefore;
@@ -374,7 +386,7 @@ export async function benchOverhead(): Promise<void> {
       ...emptyProbes(nginx),
       ...(last ? [last] : []),
     ];
-    console.log(`overhead: nginx with TLS, keep-alive, ${ROUNDS} rounds of ${SECONDS} s of load each`);
+    console.log(`overhead: nginx with TLS, keep-alive, ${ROUNDS} rounds of ${SECONDS} s of its CPU time each`);
     await load(FIRST_REQUESTS);
     const requests = new Map(variants.map(({ name }) => [name, FIRST_REQUESTS]));
     const results = new Map(variants.map(({ name }) => [name, [] as Round[]]));
@@ -383,9 +395,9 @@ export async function benchOverhead(): Promise<void> {
       const order = variants.map((_, i) => variants[(i + round) % variants.length]!);
       for (const variant of order) {
         const result = await measure(nginx, variant, requests.get(variant.name)!);
-        requests.set(variant.name, Math.max(1000, Math.round((result.perSecond * SECONDS) / 1000) * 1000));
         // The first round only tells how many requests take so long.
-        if (round > 0) results.get(variant.name)!.push(result);
+        if (round === 0) requests.set(variant.name, Math.ceil((SECONDS * 1000) / result.cpuUs) * 1000);
+        else results.get(variant.name)!.push(result);
       }
     }
     report(results);

@@ -231,12 +231,11 @@ static __always_inline void received_records(struct tls_records *records, struct
 static __always_inline void read_records(struct tls_records *records, struct tls_stream *tls, __u32 length)
 {
 	struct side *side = &records->received;
-	int fit = any_fits(records->lengths, length);
 
 	if (!side->count)
 		return;
 	side->fresh = 0;
-	if (arrived(side) && fit)
+	if (arrived(side) && any_fits(records->lengths, length))
 		agree(tls, side->last, INGRESS);
 }
 
