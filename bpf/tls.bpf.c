@@ -163,7 +163,8 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		wrote(&calls->records, tls, call.ssl, length);
 	else
 		read_records(&calls->records, tls, length);
-	bytes.address = call.buffer;
+	/* Nothing is mapped so low (vm.mmap_min_addr): what stands there is the file descriptor of SSL_sendfile(). */
+	bytes.address = call.buffer < 65536 ? 0 : call.buffer;
 	bytes.length = length;
 	endpoint.tls = call.ssl;
 	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;

@@ -2,7 +2,8 @@
  * OpenSSL and LibreSSL: libssl.so.3, libssl.so.1.1, libssl-<hash>.so.1.1 of Python wheels, and linked into executables
  * (Node.js exports the functions, others keep them in .symtab). All have SSL_read and SSL_write since 0.9; the `_ex` forms
  * came with 1.1.1, and each is optional. NSS is not one of them, though its file is called libssl3.so. Not seen: reads and
- * writes through BIO_f_ssl(), which call internal functions without a symbol, and SSL_sendfile() of kernel TLS.
+ * writes through BIO_f_ssl(), which call internal functions without a symbol, and SSL_write_ex2() of 3.3, which nobody needs
+ * but for QUIC. What SSL_sendfile() of kernel TLS sends counts by its length: its bytes are in no memory of the process.
  */
 
 import type { TlsLibrary } from './library.ts';
@@ -20,6 +21,7 @@ export const openssl: TlsLibrary = {
     { symbol: 'SSL_write', operation: 'write', convention: 'n', required: false },
     { symbol: 'SSL_read_ex', operation: 'read', convention: 'ex', required: false },
     { symbol: 'SSL_write_ex', operation: 'write', convention: 'ex', required: false },
+    { symbol: 'SSL_sendfile', operation: 'write', convention: 'n', required: false },
     // What follows is another connection: servers and load generators keep their objects.
     { symbol: 'SSL_clear', operation: 'free', convention: 'n', required: false },
     { symbol: 'SSL_free', operation: 'free', convention: 'n', required: false },

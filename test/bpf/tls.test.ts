@@ -303,3 +303,20 @@ onEach('a socket operation of a TLS call is not counted as plaintext, and after 
   assert.deepEqual(kinds(results[outside]!), ['open', 'data']);
   assert.equal(counter(results[counters]!, 'CHUNKS_INSIDE_TLS'), 1);
 });
+
+onEach('what is sent from a file moves the position, and is not looked for in memory', (script) => {
+  const head = script.call('write', SSL, payload(90, 'HTTP/1.1 200 OK\r\n'));
+  script.enter('write', SSL, 7);
+  const file = script.leave('write', 100_000);
+  const next = script.call('write', SSL, RESPONSE);
+  const counters = script.counters();
+  const results = script.run();
+  assert.equal(dataOf(results[head]!)!.position, 0);
+  const { length, captured, tail, position } = dataOf(results[file]!)!;
+  assert.deepEqual([length, captured.length, tail.length, position], [100_000, 0, 0, 90]);
+  assert.equal(dataOf(results[next]!)!.position, 100_090);
+  assert.deepEqual(
+    [counter(results[counters]!, 'CHUNKS_OPAQUE'), counter(results[counters]!, 'LOST_READ')],
+    [1, 0],
+  );
+});
