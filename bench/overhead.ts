@@ -8,7 +8,7 @@
  * --proc-root holds no other process, as if the clients were on other hosts. Needs root, nginx, h2load, clang and two
  * processors. bpftrace is installed if it can be, else its row is left out.
  *
- * BENCH_ROUNDS (7), BENCH_SECONDS of CPU time that nginx needs in a round, about (1).
+ * BENCH_ROUNDS (5), BENCH_SECONDS of CPU time that nginx needs in a round, about (1).
  */
 
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -34,7 +34,7 @@ import { x64 } from '../src/probes/x64-decoder.ts';
 import { fromRoot } from '../src/root.ts';
 
 const run = promisify(execFile);
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 7);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 1);
 const PORT = 18_461;
 const FIRST_REQUESTS = 10_000;

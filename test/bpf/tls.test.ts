@@ -315,8 +315,5 @@ onEach('what is sent from a file moves the position, and is not looked for in me
   const { length, captured, tail, position } = dataOf(results[file]!)!;
   assert.deepEqual([length, captured.length, tail.length, position], [100_000, 0, 0, 90]);
   assert.equal(dataOf(results[next]!)!.position, 100_090);
-  assert.deepEqual(
-    [counter(results[counters]!, 'CHUNKS_OPAQUE'), counter(results[counters]!, 'LOST_READ')],
-    [1, 0],
-  );
+  assert.deepEqual([counter(results[counters]!, 'CHUNKS_OPAQUE'), counter(results[counters]!, 'LOST_READ')], [1, 0]);
 });

@@ -76,6 +76,7 @@ function sampleMetrics(self: SelfSource = sampleSelf, report?: (metric: string, 
   metrics.transaction(transaction({ role: 'client', grpc: { service: 'a.B', method: 'C', code: 'OK' } }));
   metrics.stream(finishedStream('grpc', { grpc: { service: 'a.B', method: 'D', code: 'OK' } }));
   metrics.incomplete(owner(), 'server', 'closed');
+  metrics.tlsBytes(owner(), 100, 120);
   return metrics;
 }
 
