@@ -41,7 +41,10 @@ export const COUNTER = {
   NESTED_CONFLICT: 12,
   BOUND_RECORD: 13,
   RECORD_CONFLICT: 14,
-  COUNT: 15,
+  BOUND_OFFSET: 15,
+  OFFSET_AGREED: 16,
+  OFFSET_CONFLICT: 17,
+  COUNT: 18,
 } as const;
 
 export const EVENT_HEADER = {
