@@ -11,6 +11,8 @@ export const EVENT_KIND = {
   EXEC: 5,
   EXIT: 6,
   TLS_SEEN: 7,
+  CGROUP_MADE: 8,
+  CGROUP_GONE: 9,
 } as const;
 
 export const DIRECTION = {
@@ -22,6 +24,12 @@ export const SOURCE = {
   SOCKET: 0,
   SYSCALL: 1,
   TLS: 2,
+} as const;
+
+export const SCOPE = {
+  UNLIMITED: 0,
+  IN: 1,
+  OUT: 2,
 } as const;
 
 export const COUNTER = {
@@ -103,10 +111,18 @@ export const PROCESS_EVENT = {
   executableBytes: 48,
 } as const;
 
+export const CGROUP_EVENT = {
+  sizeBytes: 552,
+  cgroupId: 32,
+  path: 40,
+  pathBytes: 512,
+} as const;
+
 export const SETTINGS = {
-  sizeBytes: 16,
+  sizeBytes: 24,
   selfPid: 0,
   onlyPid: 4,
   captureBytes: 8,
   filterEpoch: 12,
+  scope: 16,
 } as const;

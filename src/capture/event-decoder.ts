@@ -5,6 +5,7 @@
  */
 
 import {
+  CGROUP_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -34,6 +35,9 @@ export interface ProcessSink {
   tlsSeen(pid: number): void;
   /** The SSL object is gone without a word: the kernel's entry for it may go. */
   tlsReleased(pid: number, ssl: number): void;
+  /** A directory of the cgroup v2 hierarchy, by its inode and its path from the root. */
+  cgroupMade(id: number, path: string): void;
+  cgroupGone(id: number): void;
 }
 
 const KIND_NAMES: Readonly<Record<number, string>> = {
@@ -44,6 +48,8 @@ const KIND_NAMES: Readonly<Record<number, string>> = {
   [EVENT_KIND.EXEC]: 'exec',
   [EVENT_KIND.EXIT]: 'exit',
   [EVENT_KIND.TLS_SEEN]: 'tls_seen',
+  [EVENT_KIND.CGROUP_MADE]: 'cgroup_made',
+  [EVENT_KIND.CGROUP_GONE]: 'cgroup_gone',
 };
 const HIGH = 2 ** 32;
 
@@ -112,6 +118,11 @@ export class EventDecoder {
       this.#sink.close(id, this.#u64(at + EVENT_HEADER.timeNs), reset ? 'reset' : 'orderly');
     } else if (kind >= EVENT_KIND.EXEC && kind <= EVENT_KIND.TLS_SEEN && size >= PROCESS_EVENT.sizeBytes) {
       this.#process(at, kind);
+    } else if (kind === EVENT_KIND.CGROUP_MADE && size >= CGROUP_EVENT.sizeBytes) {
+      const path = this.#text(at + CGROUP_EVENT.path, CGROUP_EVENT.pathBytes);
+      this.#processes.cgroupMade(this.#u64(at + CGROUP_EVENT.cgroupId), path);
+    } else if (kind === EVENT_KIND.CGROUP_GONE && size >= CGROUP_EVENT.sizeBytes) {
+      this.#processes.cgroupGone(this.#u64(at + CGROUP_EVENT.cgroupId));
     } else {
       this.#malformed++;
       return;

@@ -76,6 +76,8 @@ function decode(records: Records): unknown[] {
       exit: (pid) => calls.push(['exit', pid]),
       tlsSeen: (pid) => calls.push(['tlsSeen', pid]),
       tlsReleased: (pid, ssl) => calls.push(['tlsReleased', pid, ssl]),
+      cgroupMade: (id, path) => calls.push(['cgroupMade', id, path]),
+      cgroupGone: (id) => calls.push(['cgroupGone', id]),
     },
   );
   decoder.decode(records.filledBytes);

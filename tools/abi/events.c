@@ -11,9 +11,11 @@ struct data_event data_event;
 struct end_event end_event;
 struct close_event close_event;
 struct process_event process_event;
+struct cgroup_event cgroup_event;
 struct settings settings;
 
 enum event_kind event_kind;
 enum direction direction;
 enum source source;
+enum scope scope;
 enum counter counter;

@@ -13,6 +13,7 @@ const STRUCTS = [
   'end_event',
   'close_event',
   'process_event',
+  'cgroup_event',
   'settings',
 ] as const;
 
@@ -21,6 +22,7 @@ const ENUMS = [
   { name: 'event_kind', prefix: 'EVENT_' },
   { name: 'direction', prefix: '' },
   { name: 'source', prefix: 'SOURCE_' },
+  { name: 'scope', prefix: 'SCOPE_' },
   { name: 'counter', prefix: 'COUNTER_' },
 ] as const;
 
