@@ -90,8 +90,7 @@ export async function kubeconfigAccess(env: Environment): Promise<Access> {
   }
   const file = (name: string | undefined) =>
     name === undefined ? undefined : () => read(isAbsolute(name) ? name : join(dirname(path), name));
-  const data = (value: string | undefined) =>
-    value === undefined ? undefined : () => Buffer.from(value, 'base64');
+  const data = (value: string | undefined) => (value === undefined ? undefined : () => Buffer.from(value, 'base64'));
   const either = (from: unknown, key: string) => data(text(field(from, `${key}-data`))) ?? file(text(field(from, key)));
   const token = text(field(user, 'token'));
   const tokenFile = file(text(field(user, 'tokenFile')));

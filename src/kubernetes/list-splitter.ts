@@ -166,7 +166,8 @@ class Gathered {
   }
 
   take(): string {
-    const text = this.#parts.length === 1 ? this.#parts[0]!.toString('utf8') : Buffer.concat(this.#parts).toString('utf8');
+    const text =
+      this.#parts.length === 1 ? this.#parts[0]!.toString('utf8') : Buffer.concat(this.#parts).toString('utf8');
     this.#parts = [];
     this.#sizeBytes = 0;
     return text;

@@ -22,7 +22,7 @@ export interface Pod {
   readonly staticUid: string;
   readonly namespace: string;
   readonly name: string;
-  /** Its own addresses; none of a pod that uses those of the node. */
+  /** Those of the node, where it uses its network. */
   readonly addresses: readonly string[];
   readonly hostNetwork: boolean;
   /** Container id -> name, of those that run or ran. */
@@ -55,7 +55,7 @@ export function parsePod(object: unknown): Pod | undefined {
     staticUid: text(field(annotations, 'kubernetes.io/config.hash')) ?? '',
     namespace,
     name,
-    addresses: hostNetwork ? [] : podAddresses(field(object, 'status')),
+    addresses: podAddresses(field(object, 'status')),
     hostNetwork,
     containers: containerIds(field(object, 'status')),
     onlyContainer: all.length === 1 ? (text(field(all[0], 'name')) ?? '') : '',
