@@ -346,6 +346,7 @@ class Agent implements AgentHandle {
       arch: process.arch,
       features: this.#features(),
       kubernetes: this.#workloads.status(),
+      cgroups: this.#workloads.cgroups,
       libraries: this.#discovery.attachments().map(libraryStatus),
       processes: this.#discovery.processes().map((found) => {
         const { comm, namespace, pod, container, service } = this.#labelsOf(found.pid);

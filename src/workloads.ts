@@ -144,6 +144,11 @@ export class Workloads {
     if (this.#tracking !== undefined && !this.#programs.isEnabled('cgroup')) this.#cgroups.readTree(this.#proc.root);
   }
 
+  /** Directories of the v2 hierarchy that are known. */
+  get cgroups(): number {
+    return this.#cgroups.size;
+  }
+
   /** undefined without a cluster. */
   numbers() {
     if (this.#kubernetes === undefined || this.#tracking === undefined) return undefined;

@@ -178,7 +178,11 @@ test('exec and TLS seen', () => {
     .add(EVENT_KIND.EXEC, PROCESS_EVENT.sizeBytes, {})
     .text(PROCESS_EVENT.executable, 'curl')
     .add(EVENT_KIND.TLS_SEEN, PROCESS_EVENT.sizeBytes, {});
-  assert.deepEqual(decode(records), [['exec', 42, 'curl'], ['tlsSeen', 42], counts({ exec: 1, tls_seen: 1, cgroup_made: 0, cgroup_gone: 0 })]);
+  assert.deepEqual(decode(records), [
+    ['exec', 42, 'curl'],
+    ['tlsSeen', 42],
+    counts({ exec: 1, tls_seen: 1, cgroup_made: 0, cgroup_gone: 0 }),
+  ]);
 });
 
 test('records that claim more than they hold are counted, and read nothing', () => {
