@@ -125,7 +125,7 @@ test('four containers of two pods, HTTP and HTTPS: every series carries the righ
     [node.address, HTTP + 1],
     [node.address, HTTPS + 1],
   ] as const)
-    await listens(address, port);
+    await listens(node, address, port);
   const each = 2500;
   const requests = [
     { from: web, name: 'client', url: `http://${node.address}:${HTTP + 1}`, to: api, server: 'api', service: 'api' },
@@ -180,8 +180,8 @@ test('a namespace that is not listed, and a pod that opts out: not a byte is cop
   const web = await node.pod({ namespace: 'shop', name: 'web-0' });
   for (const pod of [secret, silent, web]) {
     pod.start(server, 'nginx', nginx);
-    await listens(pod.address, HTTP);
-    await listens(pod.address, HTTPS);
+    await listens(node, pod.address, HTTP);
+    await listens(node, pod.address, HTTPS);
   }
   const agent = await startAgent('--include-namespace=shop');
   const before = await agent.scrape();
@@ -221,7 +221,7 @@ test('200 containers come and go, the API server goes and comes back with 410: l
   const { node, server, agent: startAgent } = await makeWorld(t);
   const web = await node.pod({ namespace: 'shop', name: 'web-0' });
   web.start(server, 'nginx', nginx);
-  await listens(web.address, HTTP);
+  await listens(node, web.address, HTTP);
   const agent = await startAgent();
   const url = `http://${web.address}:${HTTP}`;
   const pods: Pod[] = [];
@@ -296,7 +296,7 @@ test('an API server that refuses: one line, a metric, and everything else goes o
   server.broken.set('*', 'forbidden');
   const web = await node.pod({ namespace: 'shop', name: 'web-0' });
   web.start(server, 'nginx', nginx);
-  await listens(web.address, HTTP);
+  await listens(node, web.address, HTTP);
   const agent = await startAgent();
   const counts = readCounts(
     await web.start(server, 'client', client(`http://${web.address}:${HTTP}`, 100, 1)).finished(),

@@ -5,11 +5,21 @@
  */
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { run, sleep, temporaryFolder, until } from '../kernel/harness.ts';
+import { run, sleep, until } from '../kernel/harness.ts';
 import type { ApiServer } from '../kubernetes/api-server.ts';
 import { NODE, type PodSample, podObject } from '../kubernetes/samples.ts';
 import { makeRootfs } from './rootfs.ts';
@@ -105,8 +115,11 @@ export class Pod {
     const runc = run('runc', ['--root', this.#node.state, 'run', '--pid-file', pidFile, '--bundle', folder, id], {
       maxBuffer: 16 * 1024 * 1024,
     });
-    runc.catch(() => {});
-    this.#processes.push(runc.catch(() => {}));
+    // What fails is stopped by the test itself at its end; before that, it says why.
+    const stopped = runc.catch((error: { stderr?: string }) =>
+      this.#node.failures.push(`${name}: ${error.stderr ?? ''}`),
+    );
+    this.#processes.push(stopped);
     this.containers[name] = id;
     if (server) this.tell(server);
     return {
@@ -133,6 +146,8 @@ export class TestNode {
   readonly work: string;
   readonly state: string;
   readonly rootfs: string;
+  /** What containers wrote that ended in failure. */
+  readonly failures: string[] = [];
   readonly #bridge: string;
   readonly #pods: Pod[] = [];
   readonly #networks: string[] = [];
@@ -140,7 +155,9 @@ export class TestNode {
 
   private constructor(t: TestContext, rootfs: string) {
     this.rootfs = rootfs;
-    this.folder = temporaryFolder(t);
+    // Goes after its containers, which temporaryFolder() would not wait for.
+    this.folder = mkdtempSync(join(tmpdir(), 'plainsight-test-'));
+    t.after(() => this.#remove());
     this.work = join(this.folder, 'work');
     this.state = join(this.folder, 'state');
     this.#bridge = `ps${process.pid}`;
@@ -148,8 +165,7 @@ export class TestNode {
   }
 
   static async make(t: TestContext): Promise<TestNode> {
-    const node = new TestNode(t, await makeRootfs());
-    t.after(() => node.#remove());
+    const node = new TestNode(t, realpathSync(await makeRootfs()));
     await run('ip', ['link', 'add', node.#bridge, 'type', 'bridge']);
     await run('ip', ['address', 'add', `${node.address}/24`, 'dev', node.#bridge]);
     await run('ip', ['link', 'set', node.#bridge, 'up']);
@@ -192,6 +208,7 @@ export class TestNode {
     for (const pod of this.#pods) await pod.stop();
     for (const name of this.#networks) await run('ip', ['netns', 'delete', name]).catch(() => {});
     await run('ip', ['link', 'delete', this.#bridge]).catch(() => {});
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
@@ -216,7 +233,7 @@ function removeFolders(path: string): void {
   }
 }
 
-export async function listens(address: string, port: number): Promise<void> {
+export async function listens(node: TestNode, address: string, port: number): Promise<void> {
   await until(`${address}:${port} listens`, async () => {
     const open = await new Promise<boolean>((resolve) => {
       const socket = connect(port, address, () => {
@@ -226,6 +243,7 @@ export async function listens(address: string, port: number): Promise<void> {
       socket.on('error', () => resolve(false));
     });
     if (!open) await sleep(50);
+    if (node.failures.length > 0) throw new Error(node.failures.join('\n'));
     return open || undefined;
   });
 }

@@ -3,7 +3,7 @@
  * system. Made once.
  */
 
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { complete } from '../stacks/roots.ts';
 import { configureApt } from '../vm/archive.ts';
@@ -13,11 +13,12 @@ const SUITE = 'bookworm';
 const PACKAGES = ['base-files', 'libc-bin', 'dash', 'coreutils', 'nginx-light', 'python3', 'openssl'];
 /** What images have and the packages' own scripts would make. */
 const FOLDERS = ['proc', 'dev', 'tmp', 'work', 'var/log/nginx', 'var/lib/nginx'];
+const FILES = { 'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', 'etc/group': 'root:x:0:\n' };
 
 /** @throws NotFetched */
 export async function makeRootfs(): Promise<string> {
   const { source, transport } = await configureApt(SUITE, 'amd64');
-  const path = join(CACHE, 'roots', `containers-${hashOf(source, ...PACKAGES, ...FOLDERS)}`);
+  const path = join(CACHE, 'roots', `containers-${hashOf(source, ...PACKAGES, ...FOLDERS, JSON.stringify(FILES))}`);
   if (existsSync(path)) return path;
   say(`unpacks the root of the containers`);
   await withTemporary(`${path}.${process.pid}`, async (tree) => {
@@ -30,6 +31,7 @@ export async function makeRootfs(): Promise<string> {
     });
     complete(tree);
     for (const name of FOLDERS) mkdirSync(join(tree, name), { recursive: true });
+    for (const [name, text] of Object.entries(FILES)) writeFileSync(join(tree, name), text);
     renameSync(tree, path);
   });
   return path;
