@@ -303,7 +303,7 @@ class Agent implements AgentHandle {
 
   *#tlsServices() {
     for (const { pid, library, version, state, reason } of this.#discovery.processes()) {
-      const { namespace, service } = this.#processes.owner(pid);
+      const { namespace, service } = this.#labelsOf(pid);
       yield { namespace, service, library, version, state, reason };
     }
   }
