@@ -91,7 +91,7 @@ export class Workloads {
     if (this.#tracking === undefined) return;
     if (!found && includeNamespaces.length + excludeNamespaces.length > 0) {
       const reason =
-        'they are told apart by cgroup v2, which is not mounted here or cannot be read through /proc/1/root';
+        'they are told apart by cgroup v2, which is not mounted here, or not as the whole tree that the node sees';
       throw new PlainsightError('UNSUPPORTED', `--include-namespace, --exclude-namespace: ${reason}`);
     }
     this.#kubernetes?.start();

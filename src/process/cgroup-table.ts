@@ -6,12 +6,14 @@
  * recently used go; the tree is walked 16 levels deep. A removed directory stays known for a minute: events are late.
  */
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { LRUCache } from 'lru-cache';
 
 const MAX_CGROUPS = 16384;
 const MAX_DEPTH = 16;
 const GONE_MS = 60_000;
+/** PROC_CGROUP_INIT_INO, include/linux/proc_ns.h at v6.12. */
+const INITIAL_NAMESPACE = 'cgroup:[4026531835]';
 
 export interface CgroupListener {
   /** A directory that was not known. The path begins at the root of the hierarchy. */
@@ -54,13 +56,18 @@ export class CgroupTable {
   }
 
   /**
-   * Reads the tree that process 1 sees. What cannot be read is left out.
+   * Reads the tree that process 1 sees, or this one, where it sees the whole. What cannot be read is left out.
    * @returns whether there is a v2 hierarchy with anything in it.
    */
   readTree(procRoot: string): boolean {
-    const mount = findMount(`${procRoot}/1/mountinfo`);
+    return this.#readTree(`${procRoot}/1`) || (seesWhole(procRoot) && this.#readTree(`${procRoot}/self`));
+  }
+
+  /** As a process sees it, by its folder in /proc. */
+  #readTree(process: string): boolean {
+    const mount = findMount(`${process}/mountinfo`);
     if (mount === undefined) return false;
-    const root = `${procRoot}/1/root${mount}`;
+    const root = `${process}/root${mount}`;
     const waiting: { folder: string; path: string; depth: number }[] = [{ folder: root, path: '', depth: 0 }];
     let found = 0;
     for (let next = waiting.pop(); next !== undefined && found < MAX_CGROUPS; next = waiting.pop()) {
@@ -75,6 +82,15 @@ export class CgroupTable {
       }
     }
     return found > 0;
+  }
+}
+
+/** In another cgroup namespace a tree is only a part, and looks like a whole. */
+function seesWhole(procRoot: string): boolean {
+  try {
+    return readlinkSync(`${procRoot}/self/ns/cgroup`) === INITIAL_NAMESPACE;
+  } catch {
+    return false;
   }
 }
 

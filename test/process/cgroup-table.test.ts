@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CgroupTable } from '../../src/process/cgroup-table.ts';
@@ -56,6 +56,15 @@ test('the tree that process 1 sees', (t) => {
   rmSync(mount, { recursive: true });
   assert.equal(new CgroupTable().readTree(proc), false);
   assert.equal(new CgroupTable().readTree(temporaryFolder(t)), false);
+  // Process 1 cannot be asked: our own view counts where it is the whole.
+  mkdirSync(join(proc, 'self/root/cgroup/kubepods'), { recursive: true });
+  writeFileSync(join(proc, 'self/mountinfo'), '41 31 0:38 / /cgroup rw - cgroup2 cgroup2 rw\n');
+  mkdirSync(join(proc, 'self/ns'));
+  symlinkSync('cgroup:[4026532000]', join(proc, 'self/ns/cgroup'));
+  assert.equal(new CgroupTable().readTree(proc), false);
+  rmSync(join(proc, 'self/ns/cgroup'));
+  symlinkSync('cgroup:[4026531835]', join(proc, 'self/ns/cgroup'));
+  assert.equal(new CgroupTable().readTree(proc), true);
 });
 
 test('a process that is gone has the container of its cgroup, and its network namespace is not asked for', (t) => {
