@@ -1,17 +1,22 @@
-/** `npm run bench [-- pipeline|memory|go-symbols|go-tls]`: prints figures, judges nothing. Those of Go fetch packages: by name only. */
+/**
+ * `npm run bench [-- pipeline|memory|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. Those of Go fetch
+ * packages: by name only.
+ */
 
 import { benchGoSymbols } from './go-symbols.ts';
 import { benchGoTls } from './go-tls.ts';
+import { benchKubernetes } from './kubernetes.ts';
 import { benchMemory } from './memory.ts';
 import { benchPipeline } from './pipeline.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
   memory: benchMemory,
+  kubernetes: benchKubernetes,
   'go-symbols': benchGoSymbols,
   'go-tls': benchGoTls,
 };
-const USUAL = ['pipeline', 'memory'];
+const USUAL = ['pipeline', 'memory', 'kubernetes'];
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !(name in BENCHES));

@@ -41,8 +41,7 @@ static __always_inline int is_excluded(struct stream *stream, const struct setti
 		char comm[COMM_SIZE] = {};
 
 		bpf_get_current_comm(comm, sizeof(comm));
-		stream->excluded =
-			bpf_map_lookup_elem(&excluded_comms, comm) != NULL || is_out_of_scope(settings);
+		stream->excluded = bpf_map_lookup_elem(&excluded_comms, comm) != NULL || is_out_of_scope(settings);
 		stream->filter_epoch = settings->filter_epoch;
 	}
 	return stream->excluded;

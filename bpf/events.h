@@ -105,8 +105,8 @@ struct process_event {
 #define CGROUP_PATH_SIZE 512
 
 struct cgroup_event {
-	struct event_header header; /* connection is 0 */
-	__u64 cgroup_id;	    /* inode of the directory */
+	struct event_header header;  /* connection is 0 */
+	__u64 cgroup_id;             /* inode of the directory */
 	char path[CGROUP_PATH_SIZE]; /* from the root of the hierarchy, with a zero behind it; cut where it is longer */
 };
 
@@ -138,7 +138,7 @@ struct settings {
 	__u32 only_pid;      /* 0: all */
 	__u32 capture_bytes; /* copied of one message at most, 64..16384 */
 	__u32 filter_epoch;  /* raised when an exclusion changes: decisions that were kept are made again */
-	__u32 scope;	     /* enum scope: of processes none of whose cgroups has an entry in cgroup_scopes */
+	__u32 scope;         /* enum scope: of processes none of whose cgroups has an entry in cgroup_scopes */
 	__u32 reserved;
 };
 
