@@ -91,7 +91,7 @@ export async function benchKubernetes(): Promise<void> {
     };
     writeFileSync(path, JSON.stringify(config));
     const without = await residentMegabytes({}, () => true);
-    const all = (status: string) => status.includes(`"endpoints":${SERVICES * (ENDPOINTS_EACH + 1)}`);
+    const all = (status: string) => new RegExp(`"endpoints": ?${SERVICES * (ENDPOINTS_EACH + 1)}\\b`).test(status);
     const with_ = await residentMegabytes({ KUBECONFIG: path }, all);
     console.log(`memory with ${PODS} pods on the node, ${SERVICES} services, ${SERVICES * ENDPOINTS_EACH} endpoints`);
     console.log(`  without Kubernetes      VmRSS ${without.toFixed(1)} MB`);

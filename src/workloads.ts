@@ -50,6 +50,7 @@ export class Workloads {
   readonly #kubernetes: Kubernetes | undefined;
   readonly #tracking: Tracking | undefined;
   readonly #life: SeriesLife;
+  #settled = false;
 
   constructor(options: {
     config: Config;
@@ -134,6 +135,10 @@ export class Workloads {
   /** Every second. */
   tick(): void {
     this.#tracking?.late.release();
+    if (this.#settled || this.#kubernetes?.states().some(({ synced }) => !synced)) return;
+    // The first lists leave tens of MB of garbage, which V8 alone would let lie.
+    this.#settled = true;
+    if (this.#kubernetes !== undefined) globalThis.gc?.();
   }
 
   /** Every few seconds. */

@@ -74,7 +74,11 @@ export class ProcessTable {
   /** The same object for the same process as long as its labels do not change. Never throws. */
   owner(pid: number, hint?: OwnerHint): Owner {
     const entry = this.#entries.get(pid);
-    if (entry?.owner !== undefined && (hint === undefined || agrees(entry, hint))) return entry.owner;
+    if (entry?.owner !== undefined) {
+      const holds = hint === undefined ? !this.#isReused(pid, entry) : agrees(entry, hint);
+      if (holds) return entry.owner;
+      return this.#load(pid, entry, hint);
+    }
     return this.#load(pid, entry, hint ?? entry?.hint);
   }
 
@@ -107,6 +111,14 @@ export class ProcessTable {
     }
     this.#exitedBefore = this.#exited;
     this.#exited = new Map();
+  }
+
+  /** The process has exited, and another has its pid that began without an exec: nothing else would tell. */
+  #isReused(pid: number, entry: Entry): boolean {
+    if (entry.startTicks < 0 || (this.#exited.get(pid) !== entry && this.#exitedBefore.get(pid) !== entry))
+      return false;
+    const stat = this.#attempt(() => this.#proc.stat(pid));
+    return stat !== undefined && stat.startTicks !== entry.startTicks;
   }
 
   #load(pid: number, known: Entry | undefined, hint: OwnerHint | undefined): Owner {
