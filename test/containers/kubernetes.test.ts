@@ -79,17 +79,17 @@ function nginxConfig(): string {
   return `daemon off; pid /tmp/pid; error_log stderr; worker_processes 2; user root; events {}
 http {
   ${paths.join(' ')} access_log off; keepalive_requests 1000000; client_max_body_size 0;
-  server { listen ${HTTP}; listen ${HTTPS} ssl; ssl_certificate /work/cert.pem; ssl_certificate_key /work/key.pem;
+  server { listen ${HTTP}; listen ${HTTPS} ssl; ssl_certificate /srv/cert.pem; ssl_certificate_key /srv/key.pem;
     ${locations.join('\n')} }
 }`;
 }
 
-const nginx = { args: ['/usr/sbin/nginx', '-e', 'stderr', '-c', '/work/nginx.conf'] };
+const nginx = { args: ['/usr/sbin/nginx', '-e', 'stderr', '-c', '/srv/nginx.conf'] };
 const client = (url: string, count: number, delayS = 0) => ({
-  args: ['/usr/bin/python3', '/work/client.py', url, String(count), String(delayS)],
+  args: ['/usr/bin/python3', '/srv/client.py', url, String(count), String(delayS)],
 });
 const python = (port: number, ...tls: string[]) => ({
-  args: ['/usr/bin/python3', '/work/server.py', String(port), ...tls],
+  args: ['/usr/bin/python3', '/srv/server.py', String(port), ...tls],
   env: ['BIND=0.0.0.0'],
 });
 
@@ -118,7 +118,7 @@ test('four containers of two pods, HTTP and HTTPS: every series carries the righ
   web.start(server, 'nginx', nginx);
   const agent = await startAgent();
   api.start(server, 'api', python(HTTP + 1));
-  api.start(server, 'api-tls', python(HTTPS + 1, '/work/cert.pem', '/work/key.pem'));
+  api.start(server, 'api-tls', python(HTTPS + 1, '/srv/cert.pem', '/srv/key.pem'));
   for (const [address, port] of [
     [web.address, HTTP],
     [web.address, HTTPS],
@@ -241,6 +241,7 @@ test('200 containers come and go, the API server goes and comes back with 410: l
   }
   let exposition = await agent.expect('server', labelsOf(web, 'nginx', 'web-0'), counts);
   await until('all labels are there', async () => {
+    await sleep(500);
     exposition = await agent.scrape();
     return exposition.sum('plainsight_kubernetes_waiting') === 0 || undefined;
   });

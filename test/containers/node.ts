@@ -106,7 +106,7 @@ export class Pod {
         { destination: '/proc', type: 'proc', source: 'proc' },
         { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
         { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=1777', 'size=16m'] },
-        { destination: '/work', type: 'bind', source: this.#node.work, options: ['bind', 'ro'] },
+        { destination: '/srv', type: 'bind', source: this.#node.work, options: ['bind', 'ro'] },
       ],
       linux: { cgroupsPath, namespaces },
     };
@@ -142,7 +142,7 @@ export class Pod {
 
 export class TestNode {
   readonly folder: string;
-  /** /work of each container. */
+  /** /srv of each container. */
   readonly work: string;
   readonly state: string;
   readonly rootfs: string;

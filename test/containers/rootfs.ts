@@ -12,7 +12,7 @@ import { CACHE, fetched, hashOf, must, say, withTemporary } from '../vm/host.ts'
 const SUITE = 'bookworm';
 const PACKAGES = ['base-files', 'libc-bin', 'dash', 'coreutils', 'nginx-light', 'python3', 'openssl'];
 /** What images have and the packages' own scripts would make. */
-const FOLDERS = ['proc', 'dev', 'tmp', 'work', 'var/log/nginx', 'var/lib/nginx'];
+const FOLDERS = ['proc', 'dev', 'tmp', 'srv', 'var/log/nginx', 'var/lib/nginx'];
 const FILES = { 'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', 'etc/group': 'root:x:0:\n' };
 
 /** @throws NotFetched */
