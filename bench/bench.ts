@@ -1,10 +1,11 @@
 /**
- * `npm run bench [-- pipeline|memory|overhead|go-symbols|go-tls]`: prints figures, judges nothing. The last three install
- * or fetch packages: by name only.
+ * `npm run bench [-- pipeline|memory|overhead|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. overhead and
+ * those of Go install or fetch packages: by name only.
  */
 
 import { benchGoSymbols } from './go-symbols.ts';
 import { benchGoTls } from './go-tls.ts';
+import { benchKubernetes } from './kubernetes.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
 import { benchPipeline } from './pipeline.ts';
@@ -13,10 +14,11 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
   memory: benchMemory,
   overhead: benchOverhead,
+  kubernetes: benchKubernetes,
   'go-symbols': benchGoSymbols,
   'go-tls': benchGoTls,
 };
-const USUAL = ['pipeline', 'memory'];
+const USUAL = ['pipeline', 'memory', 'kubernetes'];
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !(name in BENCHES));

@@ -52,6 +52,8 @@ function stage(name: string, sink: ChunkSink): Stage {
     exit: nothing,
     tlsSeen: nothing,
     tlsReleased: nothing,
+    cgroupMade: nothing,
+    cgroupGone: nothing,
   });
   decoder.decode(generator.open());
   return { name, generator, batch, decoder, microseconds: [] };

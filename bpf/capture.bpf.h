@@ -11,6 +11,7 @@
 #define PLAINSIGHT_CAPTURE_H
 
 #include "emit.bpf.h"
+#include "scope.bpf.h"
 
 /* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
 #define MAX_FILTER_SEGMENTS 6
@@ -40,7 +41,7 @@ static __always_inline int is_excluded(struct stream *stream, const struct setti
 		char comm[COMM_SIZE] = {};
 
 		bpf_get_current_comm(comm, sizeof(comm));
-		stream->excluded = bpf_map_lookup_elem(&excluded_comms, comm) != NULL;
+		stream->excluded = bpf_map_lookup_elem(&excluded_comms, comm) != NULL || is_out_of_scope(settings);
 		stream->filter_epoch = settings->filter_epoch;
 	}
 	return stream->excluded;

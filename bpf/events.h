@@ -18,6 +18,8 @@ enum event_kind {
 	EVENT_EXIT = 6,     /* process_event: the last thread of a process exits */
 	EVENT_TLS_SEEN = 7, /* process_event: TLS records left or reached a process in which no TLS probe has fired */
 	EVENT_BOUND = 8, /* bound_event: the addresses of a connection that was announced without, or that has none */
+	EVENT_CGROUP_MADE = 9,  /* cgroup_event: a directory of the cgroup v2 hierarchy was made */
+	EVENT_CGROUP_GONE = 10, /* cgroup_event: it was removed */
 };
 
 enum direction {
@@ -29,6 +31,13 @@ enum source {
 	SOURCE_SOCKET = 0,  /* tp_btf/sock_{send,recv}_length */
 	SOURCE_SYSCALL = 1, /* tp_btf/sys_exit */
 	SOURCE_TLS = 2,     /* uprobes of a TLS library */
+};
+
+/* May traffic be copied? The value in cgroup_scopes, and what holds where there is none. */
+enum scope {
+	SCOPE_UNLIMITED = 0, /* in settings: cgroup_scopes is empty and need not be asked */
+	SCOPE_IN = 1,
+	SCOPE_OUT = 2,
 };
 
 #define COMM_SIZE 16
@@ -112,6 +121,14 @@ struct tls_process {
 	__u8 reserved[7];
 };
 
+#define CGROUP_PATH_SIZE 512
+
+struct cgroup_event {
+	struct event_header header;  /* connection is 0 */
+	__u64 cgroup_id;             /* inode of the directory */
+	char path[CGROUP_PATH_SIZE]; /* from the root of the hierarchy, with a zero behind it; cut where it is longer */
+};
+
 /* Per-CPU counters, one slot each in the map `counters`. */
 enum counter {
 	COUNTER_LOST_RING = 0,   /* records that found the ring full */
@@ -141,6 +158,8 @@ struct settings {
 	__u32 only_pid;      /* 0: all */
 	__u32 capture_bytes; /* copied of one message at most, 64..16384 */
 	__u32 filter_epoch;  /* raised when an exclusion changes: decisions that were kept are made again */
+	__u32 scope;         /* enum scope: of processes none of whose cgroups has an entry in cgroup_scopes */
+	__u32 reserved;
 };
 
 #endif

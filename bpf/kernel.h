@@ -90,6 +90,31 @@ struct signal_struct {
 	atomic_t live;
 } RELOCATED;
 
+struct kernfs_node {
+	__u64 id; /* the inode in the low half; from 5.5 */
+} RELOCATED;
+
+struct cgroup_root {
+	int hierarchy_id; /* 0: cgroup v2 */
+} RELOCATED;
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} RELOCATED;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct cgroup_root *root;
+	struct kernfs_node *kn;
+} RELOCATED;
+
+struct css_set {
+	struct cgroup *dfl_cgrp; /* in the v2 hierarchy; the root where it is not mounted */
+} RELOCATED;
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -99,6 +124,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 	char comm[16];
 } RELOCATED;
 

@@ -40,6 +40,18 @@ struct {
 } excluded_comms SEC(".maps");
 
 /*
+ * Written by user space: cgroups (inodes of v2 directories) of which nothing, or of which alone something, is copied. It holds for
+ * what lies beneath too, up to the next entry: an enum scope. A node runs hundreds of pods, each with one entry.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u8);
+} cgroup_scopes SEC(".maps");
+
+/*
  * The TLS calls that a thread is inside of, innermost last; key: pid_tgid. Written by the TLS programs, read by the
  * socket programs too. Least recently used entries go: threads that have ended leave theirs behind.
  */

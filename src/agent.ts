@@ -11,13 +11,13 @@ import type { AgentHandle, Recorder, StartOptions, SummaryLine } from './cli/age
 import type { Config } from './config.ts';
 import { fanOut, tee } from './fan-out.ts';
 import { PROTOCOLS } from './http/registry.ts';
+import type { Kubernetes } from './kubernetes/kubernetes.ts';
 import { allTlsLibraries, hostMachine, socketLayouts } from './libraries.ts';
 import type { Log } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { native } from './native.ts';
 import { instructionText } from './probes/mnemonic.ts';
 import { planProbes } from './probes/plan.ts';
-import { ProcessTable } from './process/process-table.ts';
 import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
 import { fromRoot, packageVersion } from './root.ts';
@@ -30,6 +30,7 @@ import { Discovery } from './tls/discovery.ts';
 import { type AttachedLibrary, socketFacts } from './tls/process-tls.ts';
 import { readPage } from './web/page-files.ts';
 import { WebServer } from './web/server.ts';
+import { findCluster, Workloads } from './workloads.ts';
 
 /** A batch that came full says that the next one is waiting; an empty ring can wait this long. */
 const DRAIN_BUSY_MS = 5;
@@ -43,7 +44,7 @@ const TRIM_MS = 1_000;
 const MAX_CONNECTIONS = 32_768;
 
 export async function startAgent(config: Config, options: StartOptions): Promise<AgentHandle> {
-  const agent = new Agent(config, options);
+  const agent = new Agent(config, options, await findCluster(config, options.log));
   try {
     await agent.start();
   } catch (error) {
@@ -61,7 +62,7 @@ class Agent implements AgentHandle {
   readonly #web: boolean;
   readonly #recorder: Recorder | undefined;
   readonly #programs: Programs;
-  readonly #processes: ProcessTable;
+  readonly #workloads: Workloads;
   readonly #discovery: Discovery;
   readonly #metrics: Metrics;
   readonly #summary: SummaryBoard;
@@ -79,7 +80,11 @@ class Agent implements AgentHandle {
   #ready = false;
   #stopped: Promise<void> | undefined;
 
-  constructor(config: Config, { log, web, sinks = [], recorder, onlyPid = 0 }: StartOptions) {
+  constructor(
+    config: Config,
+    { log, web, sinks = [], recorder, onlyPid = 0 }: StartOptions,
+    kubernetes: Kubernetes | undefined,
+  ) {
     this.#config = config;
     this.#log = log;
     this.#web = web;
@@ -89,7 +94,6 @@ class Agent implements AgentHandle {
     addon.setLog((level, message) => log.debug(message.trim(), { libbpf: level }));
     this.#programs = Programs.load(addon, config, log);
     const proc = new ProcFs(config.procRoot);
-    this.#processes = new ProcessTable({ proc });
     this.#discovery = new Discovery({
       proc,
       mapFile: (path) => addon.mapFile(path),
@@ -108,13 +112,14 @@ class Agent implements AgentHandle {
       maxSeries: config.maxSeries,
       build: { version: packageVersion(), kernel: release(), arch: process.arch },
       self: {
-        features: () => this.#programs.features(),
+        features: () => this.#features(),
         tlsProcesses: () => this.#tlsProcesses(),
         eventsByKind: () => this.#decoder.eventsByKind(),
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
         bindings: () => this.#bindings(),
         capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
+        ...(kubernetes === undefined ? {} : { kubernetes: () => this.#workloads.numbers()! }),
       },
       report: (metric, error) => log.once(`metric ${metric}`, 'error', `metric ${metric}: ${(error as Error).message}`),
     });
@@ -122,7 +127,7 @@ class Agent implements AgentHandle {
       identity: { version: packageVersion(), kernel: release(), arch: process.arch, node: hostname() },
       buckets: config.buckets,
       source: {
-        features: () => this.#programs.features(),
+        features: () => this.#features(),
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections }),
         tlsProcesses: () => this.#tlsServices(),
@@ -136,10 +141,16 @@ class Agent implements AgentHandle {
       },
       graph: false,
     });
+    this.#workloads = new Workloads({
+      ...{ config, proc, kubernetes, log },
+      programs: this.#programs,
+      metrics: this.#metrics,
+      sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]),
+    });
     this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
-      this.#metrics.tlsBytes(this.#processes.owner(pid), plaintextBytes, ciphertextBytes),
+      this.#metrics.tlsBytes(this.#workloads.processes.owner(pid), plaintextBytes, ciphertextBytes),
     );
-    this.#latePeers = new LatePeers(fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]));
+    this.#latePeers = new LatePeers(this.#workloads.sink);
     this.#streams = new Streams({
       protocols: PROTOCOLS,
       sink: this.#latePeers,
@@ -155,11 +166,13 @@ class Agent implements AgentHandle {
     });
     const sink = recorder ? tee(this.#streams, recorder) : this.#streams;
     this.#decoder = new EventDecoder(this.#programs.ring.batch, sink, {
-      owner: (pid, hint) => this.#processes.owner(pid, hint),
+      owner: (pid, hint) => this.#workloads.processes.owner(pid, hint),
       exec: (pid, hint) => this.#onExec(pid, hint),
       exit: (pid) => this.#onExit(pid),
       tlsSeen: (pid) => this.#discovery.tlsSeen(pid),
       tlsReleased: (pid, ssl) => this.#programs.deleteTlsStream(pid, ssl),
+      cgroupMade: (id, path) => this.#workloads.cgroupMade(id, path),
+      cgroupGone: (id) => this.#workloads.cgroupGone(id),
     });
   }
 
@@ -168,20 +181,18 @@ class Agent implements AgentHandle {
     this.#programs.configure({ selfPid: process.pid, onlyPid: this.#onlyPid, excludeComm });
     // Processes first: what starts during the scan is then heard of.
     this.#programs.attachProcess();
+    await this.#workloads.start(this.#config);
     if (this.#programs.isEnabled('tls')) {
       if (this.#onlyPid > 0) this.#discovery.scan(this.#onlyPid);
       else this.#discovery.scanAll();
       // Who they are, as long as they can be asked: no exec event has told of them.
-      for (const { pid } of this.#discovery.processes()) this.#processes.owner(pid);
+      for (const { pid } of this.#discovery.processes()) this.#workloads.processes.owner(pid);
     }
     this.#programs.attachSockets();
     if (this.#web) {
       this.#server = new WebServer({
         listen: this.#config.listen,
-        metrics: (openMetrics) => {
-          this.#tlsBytes.update(this.#programs.tlsProcesses());
-          return this.#metrics.render(openMetrics);
-        },
+        metrics: (openMetrics) => this.#render(openMetrics),
         ready: () => this.#readiness(),
         status: () => this.status(),
         summary: (query) => this.#summary.render(readSelection(query)),
@@ -195,7 +206,7 @@ class Agent implements AgentHandle {
     native().trimMemory();
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
-    this.#trimTimer = setInterval(() => native().trimMemory(), TRIM_MS);
+    this.#trimTimer = setInterval(() => this.#tick(), TRIM_MS);
     this.#summary.begin();
     if (this.#web) this.#stepTimer = setInterval(() => this.#summary.advance(), STEP_SECONDS * 1000);
     this.#drainTimer = setTimeout(() => this.#turn(), DRAIN_BUSY_MS);
@@ -218,6 +229,7 @@ class Agent implements AgentHandle {
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
     this.#drain(1024);
     this.#latePeers.release();
+    await this.#workloads.stop();
     await this.#server?.close();
     this.#programs.close();
     native().setLog(undefined);
@@ -226,6 +238,7 @@ class Agent implements AgentHandle {
   reload(config: Config): void {
     this.#config = config;
     this.#programs.configure({ selfPid: process.pid, onlyPid: this.#onlyPid, excludeComm: config.excludeComm });
+    this.#workloads.reload(config);
   }
 
   #turn(): void {
@@ -246,8 +259,20 @@ class Agent implements AgentHandle {
     return limit;
   }
 
+  async #render(openMetrics: boolean) {
+    this.#tlsBytes.update(this.#programs.tlsProcesses());
+    const rendered = await this.#metrics.render(openMetrics);
+    this.#workloads.scraped();
+    return rendered;
+  }
+
+  #tick(): void {
+    this.#workloads.tick();
+    native().trimMemory();
+  }
+
   #sweep(): void {
-    this.#processes.sweep();
+    this.#workloads.sweep();
     if (!this.#programs.isEnabled('tls')) return;
     // Without the events of processes, looking at all of them is what is left.
     if (!this.#programs.isEnabled('process')) this.#discovery.scanAll();
@@ -255,13 +280,13 @@ class Agent implements AgentHandle {
   }
 
   #ownerOf(pid: number) {
-    const owner = this.#processes.owner(pid);
-    this.#recorder?.process(owner);
+    const owner = this.#workloads.processes.owner(pid);
+    this.#recorder?.process(this.#workloads.label(owner));
     return owner;
   }
 
   #onExec(pid: number, hint: ProcessHint): void {
-    this.#processes.exec(pid, hint);
+    this.#workloads.processes.exec(pid, hint);
     this.#discovery.processExited(pid);
     if (this.#programs.isEnabled('tls') && (this.#onlyPid === 0 || pid === this.#onlyPid)) {
       this.#discovery.scanSoon(pid, performance.now());
@@ -271,19 +296,27 @@ class Agent implements AgentHandle {
   #onExit(pid: number): void {
     this.#tlsBytes.update(this.#programs.tlsProcesses(pid));
     this.#tlsBytes.ended(pid);
-    this.#processes.exit(pid);
+    this.#workloads.processes.exit(pid);
     this.#discovery.processExited(pid);
+  }
+
+  #labelsOf(pid: number) {
+    return this.#workloads.label(this.#workloads.processes.owner(pid));
+  }
+
+  #features() {
+    return [...this.#programs.features(), this.#workloads.feature(this.#config.kubernetes)];
   }
 
   *#tlsProcesses() {
     for (const { pid, library, state, reason } of this.#discovery.processes()) {
-      yield { owner: this.#processes.owner(pid), library, state, reason };
+      yield { owner: this.#labelsOf(pid), library, state, reason };
     }
   }
 
   *#tlsServices() {
     for (const { pid, library, version, state, reason } of this.#discovery.processes()) {
-      const { namespace, service } = this.#processes.owner(pid);
+      const { namespace, service } = this.#labelsOf(pid);
       yield { namespace, service, library, version, state, reason };
     }
   }
@@ -326,10 +359,12 @@ class Agent implements AgentHandle {
       version: packageVersion(),
       kernel: release(),
       arch: process.arch,
-      features: this.#programs.features(),
+      features: this.#features(),
+      kubernetes: this.#workloads.status(),
+      cgroups: this.#workloads.cgroups,
       libraries: this.#discovery.attachments().map(libraryStatus),
       processes: this.#discovery.processes().map((found) => {
-        const { comm, namespace, pod, container, service } = this.#processes.owner(found.pid);
+        const { comm, namespace, pod, container, service } = this.#labelsOf(found.pid);
         return { comm, namespace, pod, container, service, ...found };
       }),
       lost: this.#lost(),
@@ -349,7 +384,7 @@ class Agent implements AgentHandle {
   }
 
   summary(): readonly SummaryLine[] {
-    return this.#programs.features().map(({ feature, enabled, reason }) => ({
+    return this.#features().map(({ feature, enabled, reason }) => ({
       label: feature,
       value: enabled ? 'on' : `off (${reason})`,
     }));

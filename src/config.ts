@@ -16,6 +16,7 @@ import { escapeText, type LogFormat, type LogLevel } from './log.ts';
 const CONFIG_FILE_LIMIT_BYTES = 64 * 1024;
 /** What one exclusion costs is a slot of a BPF map and a line of the status. */
 const EXCLUDE_COMM_LIMIT = 64;
+const NAMESPACES_LIMIT = 256;
 /** Every bucket is a counter in every series of every histogram. */
 const BUCKETS_LIMIT = 64;
 /** TASK_COMM_LEN of include/linux/sched.h (v6.12) less its terminating zero. */
@@ -112,6 +113,25 @@ function parseFolder(text: string): Parsed<string> {
   return text.replace(/(?<=.)\/+$/, '');
 }
 
+/** RFC 1123 label, as namespaces are named. */
+const NAMESPACE = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+function parseNamespaces(text: string): Parsed<readonly string[]> {
+  const names = [...new Set(splitList(text))];
+  return names.length <= NAMESPACES_LIMIT && names.every((name) => NAMESPACE.test(name)) ? names : REFUSED;
+}
+
+/** RFC 1123 subdomain, as nodes are named. */
+const NODE_NAME = /^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$/;
+
+const namespaceList = {
+  placeholder: 'A,B,C',
+  allowed: `up to ${NAMESPACES_LIMIT} names of namespaces, separated by commas`,
+  fallback: '',
+  reloadable: true,
+  parse: parseNamespaces,
+} as const;
+
 /** Name in `Config` -> option. In the order of `--help`. */
 export const OPTIONS = {
   listen: option({
@@ -176,6 +196,30 @@ export const OPTIONS = {
     fallback: '',
     reloadable: true,
     parse: parseExcludeComm,
+  }),
+  includeNamespaces: option({
+    flag: 'include-namespace',
+    help: 'Kubernetes namespaces of which alone anything is captured; without it, all',
+    ...namespaceList,
+  }),
+  excludeNamespaces: option({
+    flag: 'exclude-namespace',
+    help: 'Kubernetes namespaces of which nothing is captured',
+    ...namespaceList,
+  }),
+  kubernetes: option({
+    flag: 'kubernetes',
+    ...oneOf('auto', 'on', 'off'),
+    help: 'whether pods are looked up: where the agent is a pod itself, also by a kubeconfig file, or not',
+    fallback: 'auto',
+  }),
+  nodeName: option({
+    flag: 'node-name',
+    placeholder: 'NAME',
+    help: 'the name of this node in Kubernetes; without it, the name of the host',
+    allowed: 'the name of a node as kubectl shows it',
+    fallback: '',
+    parse: (text: string): Parsed<string> => (NODE_NAME.test(text) ? text : REFUSED),
   }),
   procRoot: option({
     flag: 'proc-root',

@@ -5,7 +5,7 @@
  */
 
 import { release } from 'node:os';
-import { COUNTER, SETTINGS, TLS_PROCESS } from './abi/events.ts';
+import { COUNTER, SCOPE, SETTINGS, TLS_PROCESS } from './abi/events.ts';
 import type { Config } from './config.ts';
 import { PlainsightError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -21,6 +21,7 @@ const SHARED_MAPS = [
   'counters',
   'settings',
   'excluded_comms',
+  'cgroup_scopes',
   'tls_calls',
   'go_calls',
   'tls_streams',
@@ -47,10 +48,22 @@ function isPreemptible(kernel: string): boolean {
   return Number.parseInt(kernel, 10) >= 7;
 }
 
+/** bpf/NAME.bpf.c */
+type ProgramSet = 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'cgroup';
+
+/** `enum scope` of bpf/events.h: what holds for processes none of whose cgroups was decided about. */
+export type DefaultScope = 'unlimited' | 'in' | 'out';
+
+const SCOPES: Readonly<Record<DefaultScope, number>> = {
+  unlimited: SCOPE.UNLIMITED,
+  in: SCOPE.IN,
+  out: SCOPE.OUT,
+};
+
 export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | 'unsafe' | `error_${string}`;
 
 export interface Feature {
-  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie' | 'uretprobe';
+  readonly feature: ProgramSet | 'uprobe_multi' | 'attach_cookie' | 'uretprobe' | 'kubernetes';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
 }
@@ -81,6 +94,8 @@ export class Programs {
   #ring: RingBuffer | undefined;
   #filterEpoch = 0;
   #excluded: readonly string[] = [];
+  #scope: DefaultScope = 'unlimited';
+  #identity: { readonly selfPid: number; readonly onlyPid: number } | undefined;
 
   private constructor(native: Native, config: Config, log: Log) {
     this.#native = native;
@@ -123,6 +138,7 @@ export class Programs {
   #loadAll(): void {
     const { tls, socketSource } = this.#config;
     this.#load('process');
+    this.#load('cgroup');
     const safe = isUretprobeSafe(release(), process.arch);
     if (this.#config.returnProbe === 'sites') this.#set('uretprobe', false, 'disabled');
     else this.#set('uretprobe', safe, safe ? 'ok' : 'unsafe');
@@ -156,7 +172,7 @@ export class Programs {
     this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
   }
 
-  #load(feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process'): void {
+  #load(feature: ProgramSet): void {
     const path = fromRoot(`build/bpf/${process.arch}/${feature}.bpf.o`);
     try {
       const object = this.#native.openObject(path, {
@@ -194,8 +210,9 @@ export class Programs {
     return this.#shared[SHARED_MAPS.indexOf(name)]!;
   }
 
-  /** Attaches what sees processes begin and end. */
+  /** Attaches what sees processes and cgroups begin and end. */
   attachProcess(): void {
+    this.#attachAll('cgroup');
     this.#attachAll('process');
   }
 
@@ -205,7 +222,7 @@ export class Programs {
     this.#attachAll('syscall');
   }
 
-  #attachAll(feature: 'socket' | 'syscall' | 'process'): void {
+  #attachAll(feature: ProgramSet): void {
     const object = this.#objects.get(feature);
     if (!object || !this.isEnabled(feature)) return;
     const links: Link[] = [];
@@ -263,18 +280,49 @@ export class Programs {
 
   /** Writes the settings; before the first attach, and again when exclusions change. */
   configure(settings: { selfPid: number; onlyPid: number; excludeComm: readonly string[] }): void {
+    const { selfPid, onlyPid } = settings;
+    this.#identity = { selfPid, onlyPid };
     const comms = this.#map('excluded_comms');
     const wanted = new Set(settings.excludeComm);
     for (const comm of this.#excluded) if (!wanted.has(comm)) comms.delete(commKey(comm));
     for (const comm of wanted) comms.update(commKey(comm), Uint8Array.of(1));
     this.#excluded = [...wanted];
+    this.#applySettings();
+  }
+
+  /** What holds for processes none of whose cgroups was decided about. */
+  setDefaultScope(scope: DefaultScope): void {
+    if (scope === this.#scope) return;
+    this.#scope = scope;
+    this.#applySettings();
+  }
+
+  /**
+   * Decides about one cgroup, by the inode of its v2 directory, and what lies beneath it; undefined: no decision of its own.
+   * Takes effect on connections that are known already with renewDecisions().
+   * @throws PlainsightError MAP when the map is full.
+   */
+  setScope(cgroupId: bigint, scope: 'in' | 'out' | undefined): void {
+    const key = new Uint8Array(BigUint64Array.of(cgroupId).buffer);
+    if (scope === undefined) this.#map('cgroup_scopes').delete(key);
+    else this.#map('cgroup_scopes').update(key, Uint8Array.of(SCOPES[scope]));
+  }
+
+  /** Has what was decided of each connection decided anew. */
+  renewDecisions(): void {
+    this.#applySettings();
+  }
+
+  #applySettings(): void {
+    if (this.#identity === undefined) return;
     // Streams begin at epoch 0: the first one is 1, so that each is decided at its first chunk.
     this.#filterEpoch++;
     const value = new DataView(new ArrayBuffer(SETTINGS.sizeBytes));
-    value.setUint32(SETTINGS.selfPid, settings.selfPid, true);
-    value.setUint32(SETTINGS.onlyPid, settings.onlyPid, true);
+    value.setUint32(SETTINGS.selfPid, this.#identity.selfPid, true);
+    value.setUint32(SETTINGS.onlyPid, this.#identity.onlyPid, true);
     value.setUint32(SETTINGS.captureBytes, this.#config.captureBytes, true);
     value.setUint32(SETTINGS.filterEpoch, this.#filterEpoch, true);
+    value.setUint32(SETTINGS.scope, SCOPES[this.#scope], true);
     this.#map('settings').update(new Uint8Array(4), new Uint8Array(value.buffer));
   }
 

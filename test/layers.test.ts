@@ -54,7 +54,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   'fan-out': { imports: [], types: ['stream'], pure: true },
   libraries: { imports: ['errors', 'abi', 'elf', 'probes', 'root', 'tls'] },
   programs: { imports: ['errors', 'abi', 'probes', 'root'], types: ['config', 'log', 'native', 'tls'] },
-  agent: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'programs'], types: ['cli'] },
+  workloads: { imports: [...BELOW_AGENT], types: ['programs'] },
+  agent: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'programs', 'workloads'], types: ['cli'] },
   cli: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'agent'] },
   main: { imports: [...BELOW_AGENT, 'agent', 'cli'] },
 };

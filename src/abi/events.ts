@@ -12,6 +12,8 @@ export const EVENT_KIND = {
   EXIT: 6,
   TLS_SEEN: 7,
   BOUND: 8,
+  CGROUP_MADE: 9,
+  CGROUP_GONE: 10,
 } as const;
 
 export const DIRECTION = {
@@ -23,6 +25,12 @@ export const SOURCE = {
   SOCKET: 0,
   SYSCALL: 1,
   TLS: 2,
+} as const;
+
+export const SCOPE = {
+  UNLIMITED: 0,
+  IN: 1,
+  OUT: 2,
 } as const;
 
 export const COUNTER = {
@@ -123,10 +131,18 @@ export const TLS_PROCESS = {
   known: 16,
 } as const;
 
+export const CGROUP_EVENT = {
+  sizeBytes: 552,
+  cgroupId: 32,
+  path: 40,
+  pathBytes: 512,
+} as const;
+
 export const SETTINGS = {
-  sizeBytes: 16,
+  sizeBytes: 24,
   selfPid: 0,
   onlyPid: 4,
   captureBytes: 8,
   filterEpoch: 12,
+  scope: 16,
 } as const;

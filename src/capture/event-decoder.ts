@@ -6,6 +6,7 @@
 
 import {
   BOUND_EVENT,
+  CGROUP_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -35,6 +36,9 @@ export interface ProcessSink {
   tlsSeen(pid: number): void;
   /** The SSL object is gone without a word: the kernel's entry for it may go. */
   tlsReleased(pid: number, ssl: number): void;
+  /** A directory of the cgroup v2 hierarchy, by its inode and its path from the root. */
+  cgroupMade(id: number, path: string): void;
+  cgroupGone(id: number): void;
 }
 
 const KIND_NAMES: Readonly<Record<number, string>> = {
@@ -46,6 +50,8 @@ const KIND_NAMES: Readonly<Record<number, string>> = {
   [EVENT_KIND.EXIT]: 'exit',
   [EVENT_KIND.TLS_SEEN]: 'tls_seen',
   [EVENT_KIND.BOUND]: 'bound',
+  [EVENT_KIND.CGROUP_MADE]: 'cgroup_made',
+  [EVENT_KIND.CGROUP_GONE]: 'cgroup_gone',
 };
 const HIGH = 2 ** 32;
 
@@ -121,6 +127,11 @@ export class EventDecoder {
       this.#bound(at);
     } else if (kind >= EVENT_KIND.EXEC && kind <= EVENT_KIND.TLS_SEEN && size >= PROCESS_EVENT.sizeBytes) {
       this.#process(at, kind);
+    } else if (kind === EVENT_KIND.CGROUP_MADE && size >= CGROUP_EVENT.sizeBytes) {
+      const path = this.#text(at + CGROUP_EVENT.path, CGROUP_EVENT.pathBytes);
+      this.#processes.cgroupMade(this.#u64(at + CGROUP_EVENT.cgroupId), path);
+    } else if (kind === EVENT_KIND.CGROUP_GONE && size >= CGROUP_EVENT.sizeBytes) {
+      this.#processes.cgroupGone(this.#u64(at + CGROUP_EVENT.cgroupId));
     } else {
       this.#malformed++;
       return;

@@ -1,7 +1,7 @@
 /** A counter with a workload's labels, for what is rarer than a request. */
 
 import type { Sample } from './family.ts';
-import { type SeriesLayout, SeriesTable, type Workload, type WorkloadFamily } from './series.ts';
+import { type PodLabels, type SeriesLayout, SeriesTable, type Workload, type WorkloadFamily } from './series.ts';
 
 export interface CounterOptions extends SeriesLayout {
   /** Ends in `_total`. */
@@ -42,6 +42,10 @@ export class WorkloadCounter implements WorkloadFamily {
 
   removeWorkload(workload: Workload): void {
     for (const slot of this.#table.remove(workload)) this.#values[slot] = 0;
+  }
+
+  removePod(pod: PodLabels): void {
+    for (const slot of this.#table.removePod(pod)) this.#values[slot] = 0;
   }
 
   *samples(): Iterable<Sample> {

@@ -5,7 +5,7 @@
  */
 
 import type { Labels, Sample } from './family.ts';
-import { type SeriesLayout, SeriesTable, type Workload, type WorkloadFamily } from './series.ts';
+import { type PodLabels, type SeriesLayout, SeriesTable, type Workload, type WorkloadFamily } from './series.ts';
 
 /** 256 series of 13 buckets are 30 KB: little for a quiet node, and 40 slabs reach the default cap. */
 const SLAB_BITS = 8;
@@ -64,6 +64,10 @@ export class DurationHistogram implements WorkloadFamily {
 
   removeWorkload(workload: Workload): void {
     for (const slot of this.#table.remove(workload)) this.#row(slot).fill(0);
+  }
+
+  removePod(pod: PodLabels): void {
+    for (const slot of this.#table.removePod(pod)) this.#row(slot).fill(0);
   }
 
   *samples(): Iterable<Sample> {

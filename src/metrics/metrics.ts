@@ -14,9 +14,10 @@ import type {
   TransactionSink,
 } from '../stream/contract.ts';
 import { Exposition, type Rendered } from './exposition.ts';
+import { KUBERNETES_FAMILIES } from './kubernetes.ts';
 import { SELF_FAMILIES, type TlsFamilies, type TrafficFamilies, tlsFamilies, trafficFamilies } from './registry.ts';
 import { type Build, bindSelfFamily, type SelfSource } from './self.ts';
-import type { Workload, WorkloadFamily } from './series.ts';
+import type { PodLabels, Workload, WorkloadFamily } from './series.ts';
 
 /** Seconds. */
 export const DEFAULT_BUCKETS: readonly number[] = [
@@ -67,7 +68,8 @@ export class Metrics implements TransactionSink {
     }
     const report = options.report ?? (() => {});
     const context = { self, build, maxSeries, capped };
-    const selfFamilies = SELF_FAMILIES.map((family) => bindSelfFamily(family, context, report));
+    const about = self.kubernetes === undefined ? SELF_FAMILIES : [...SELF_FAMILIES, ...KUBERNETES_FAMILIES];
+    const selfFamilies = about.map((family) => bindSelfFamily(family, context, report));
     this.#all = new Exposition([...capped, ...selfFamilies], { processMetrics: true });
   }
 
@@ -105,6 +107,11 @@ export class Metrics implements TransactionSink {
   /** By metric: series held, and observations that went to the overflow series. */
   series(): { readonly metric: string; readonly held: number; readonly overflowed: number }[] {
     return this.#capped.map(({ name, seriesCount, overflowed }) => ({ metric: name, held: seriesCount, overflowed }));
+  }
+
+  /** Removes all series of a pod. */
+  removePod(pod: PodLabels): void {
+    for (const family of this.#capped) family.removePod(pod);
   }
 
   /** Everything there is. */

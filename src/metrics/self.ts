@@ -45,6 +45,28 @@ export interface SelfSource {
   bindings(): readonly SocketBinding[];
   /** Bytes of captured traffic copied to user space. */
   capturedBytes(): number;
+  /** Without Kubernetes it is not there, and neither are its families. */
+  kubernetes?(): KubernetesNumbers;
+}
+
+export interface KubernetesNumbers {
+  /** By resource: whether it is up to date, why not (a closed set, '' when nothing is wrong), failures by reason. */
+  readonly watches: readonly {
+    readonly resource: string;
+    readonly synced: boolean;
+    readonly problem: string;
+    readonly failures: ReadonlyMap<string, number>;
+  }[];
+  /** Held now, by resource. */
+  readonly objects: Readonly<Record<string, number>>;
+  /** Transactions counted under the labels of the node, by reason. */
+  readonly fallbacks: ReadonlyMap<string, number>;
+  /** Transactions that wait for labels. */
+  readonly waiting: number;
+  /** Transactions out of scope that the kernel had copied. */
+  readonly excluded: number;
+  /** Processes whose cgroup and network namespace belong to different pods. */
+  readonly conflicts: number;
 }
 
 export interface Build {
@@ -63,7 +85,7 @@ export interface SelfContext {
 }
 
 /** A line: its label values in the order of `labelNames`, and its value. */
-type Row = readonly [values: readonly string[], value: number];
+export type Row = readonly [values: readonly string[], value: number];
 
 export interface SelfFamily {
   readonly name: string;
@@ -73,7 +95,7 @@ export interface SelfFamily {
   readonly rows: (context: SelfContext) => Iterable<Row>;
 }
 
-function* entries(counts: Readonly<Record<string, number>>): Iterable<Row> {
+export function* entries(counts: Readonly<Record<string, number>>): Iterable<Row> {
   for (const [name, value] of Object.entries(counts)) yield [[name], value];
 }
 

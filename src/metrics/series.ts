@@ -3,7 +3,8 @@
  * into one small integer by the family). The answer is a slot number, found without building a string: each Owner object
  * carries a map from variant to slot. Owners with equal labels share series, through the full label tuple.
  *
- * Limits: `maxSeries` slots, and slot 0 for whatever comes beyond. An Owner's map holds no more than there are series
+ * Limits: `maxSeries` slots, and slot 0 for whatever comes beyond; a tenth of them for one pod, and one series of its own for
+ * what comes beyond that: a pod that makes up methods or statuses takes no room from others. An Owner's map holds no more than there are series
  * and goes with the Owner. The labels of an Owner object must not change: new labels are a new Owner.
  */
 
@@ -13,6 +14,7 @@ import { compareKeys, type Family, type Labels, labelValue, OVERFLOW, tupleKey }
 export type WorkloadLabel = 'namespace' | 'pod' | 'container' | 'service';
 /** Whom traffic is counted under. */
 export type Workload = Pick<Owner, WorkloadLabel>;
+export type PodLabels = Pick<Owner, 'namespace' | 'pod'>;
 
 /** A family with a workload's labels and a cap on its series; what comes beyond it goes to one overflow series. */
 export interface WorkloadFamily extends Family {
@@ -22,6 +24,8 @@ export interface WorkloadFamily extends Family {
   readonly overflowed: number;
   /** Removes the series that have these values in the labels that the family has of a workload. */
   removeWorkload(workload: Workload): void;
+  /** Removes all series of a pod. */
+  removePod(pod: PodLabels): void;
 }
 
 export interface SeriesLayout {
@@ -35,24 +39,36 @@ export interface SeriesLayout {
 export interface Series {
   readonly slot: number;
   readonly key: string;
+  readonly workloadKey: string;
   readonly labels: Labels;
 }
 
+interface PodSeries {
+  series: Series[];
+  /** Counts what comes beyond the pod's share. */
+  overflow: Series | undefined;
+}
+
 interface OwnerCache {
+  readonly podKey: string;
   readonly values: readonly string[];
   readonly slots: Map<number, number>;
   generation: number;
 }
 
 export const OVERFLOW_SLOT = 0;
+/** Of all series, to one pod; but for the few methods and statuses of a service there is always room. */
+const POD_SHARE = 0.1;
+const POD_LEAST = 100;
 
 export class SeriesTable {
   readonly #layout: SeriesLayout;
   readonly #labelNames: readonly string[];
   readonly #caches = new WeakMap<Workload, OwnerCache>();
   readonly #byKey = new Map<string, Series>();
-  /** Slots by workload, so that removing one does not visit all series. */
-  readonly #byWorkload = new Map<string, Series[]>();
+  /** So that removing a pod does not visit all series. What belongs to no pod is under the key of two empty labels. */
+  readonly #byPod = new Map<string, PodSeries>();
+  readonly #maxOfPod: number;
   readonly #free: number[] = [];
   #nextSlot = OVERFLOW_SLOT + 1;
   /** Counts removals: caches of an older generation may name slots that belong to others now. */
@@ -61,10 +77,12 @@ export class SeriesTable {
   #lastCache: OwnerCache | undefined;
   #sorted: readonly Series[] | undefined;
   #overflowed = 0;
+  #overflowUsed = false;
 
   constructor(layout: SeriesLayout) {
     this.#layout = layout;
     this.#labelNames = [...layout.workloadLabels, ...layout.variantLabels];
+    this.#maxOfPod = Math.max(POD_LEAST, Math.floor(layout.maxSeries * POD_SHARE));
   }
 
   get size(): number {
@@ -96,23 +114,30 @@ export class SeriesTable {
 
   /** Forgets the series of this label set. Returns their slots, whose values must be set to zero before the next use. */
   remove(workload: Workload): readonly number[] {
+    const podKey = podKeyOf(workload);
+    const pod = this.#byPod.get(podKey);
+    if (pod === undefined) return [];
     const key = tupleKey(this.#workloadValues(workload));
-    const series = this.#byWorkload.get(key);
-    if (series === undefined) return [];
-    this.#byWorkload.delete(key);
-    for (const { key } of series) this.#byKey.delete(key);
-    const slots = series.map(({ slot }) => slot);
-    for (const slot of slots) this.#free.push(slot);
-    this.#generation++;
-    this.#sorted = undefined;
-    return slots;
+    const gone = pod.series.filter((series) => series.workloadKey === key);
+    pod.series = pod.series.filter((series) => series.workloadKey !== key);
+    if (pod.series.length === 0 && pod.overflow === undefined) this.#byPod.delete(podKey);
+    return this.#forget(gone);
+  }
+
+  /** As remove(), for all series of a pod. */
+  removePod(labels: PodLabels): readonly number[] {
+    const podKey = podKeyOf(labels);
+    const pod = this.#byPod.get(podKey);
+    if (pod === undefined) return [];
+    this.#byPod.delete(podKey);
+    return this.#forget(pod.series);
   }
 
   /** All series, by label values; the overflow series only once it was needed. */
   sorted(): readonly Series[] {
     if (this.#sorted === undefined) {
       const all = [...this.#byKey.values()];
-      if (this.#overflowed > 0) all.push(this.#overflowSeries());
+      if (this.#overflowUsed) all.push(this.#overflowSeries());
       this.#sorted = all.sort((a, b) => compareKeys(a.key, b.key));
     }
     return this.#sorted;
@@ -121,7 +146,12 @@ export class SeriesTable {
   #cacheOf(owner: Workload): OwnerCache {
     let cache = this.#caches.get(owner);
     if (cache === undefined) {
-      cache = { values: this.#workloadValues(owner), slots: new Map(), generation: this.#generation };
+      cache = {
+        podKey: podKeyOf(owner),
+        values: this.#workloadValues(owner),
+        slots: new Map(),
+        generation: this.#generation,
+      };
       this.#caches.set(owner, cache);
     }
     return cache;
@@ -129,29 +159,68 @@ export class SeriesTable {
 
   #find(cache: OwnerCache, variant: number): number {
     const values = [...cache.values, ...this.#layout.decode(variant)];
-    const key = tupleKey(values);
-    let series = this.#byKey.get(key);
+    let series = this.#byKey.get(tupleKey(values));
     if (series === undefined) {
-      if (this.#byKey.size >= this.#layout.maxSeries) {
-        if (this.#overflowed++ === 0) this.#sorted = undefined;
+      const pod = this.#byPod.get(cache.podKey) ?? { series: [], overflow: undefined };
+      const isPod = cache.podKey !== NO_POD;
+      const isFull = isPod && pod.series.length - (pod.overflow === undefined ? 0 : 1) >= this.#maxOfPod;
+      if (this.#byKey.size >= this.#layout.maxSeries || isFull) {
+        this.#overflowed++;
         // Not cached: there is room again once a workload is removed.
-        return OVERFLOW_SLOT;
+        return isFull ? this.#overflowOfPod(cache, pod) : this.#overflow();
       }
-      series = { slot: this.#free.pop() ?? this.#nextSlot++, key, labels: this.#labels(values) };
-      this.#byKey.set(key, series);
-      const workloadKey = tupleKey(cache.values);
-      const siblings = this.#byWorkload.get(workloadKey);
-      if (siblings === undefined) this.#byWorkload.set(workloadKey, [series]);
-      else siblings.push(series);
-      this.#sorted = undefined;
+      series = this.#add(cache, pod, values);
     }
     cache.slots.set(variant, series.slot);
     return series.slot;
   }
 
+  #overflowOfPod(cache: OwnerCache, pod: PodSeries): number {
+    if (pod.overflow !== undefined) return pod.overflow.slot;
+    if (this.#byKey.size >= this.#layout.maxSeries) return this.#overflow();
+    const names = this.#layout.workloadLabels;
+    const values = this.#labelNames.map((name, index) =>
+      name === 'service'
+        ? OVERFLOW
+        : names[index] === 'namespace' || names[index] === 'pod'
+          ? cache.values[index]!
+          : '',
+    );
+    pod.overflow = this.#add(cache, pod, values);
+    return pod.overflow.slot;
+  }
+
+  #overflow(): number {
+    if (!this.#overflowUsed) this.#sorted = undefined;
+    this.#overflowUsed = true;
+    return OVERFLOW_SLOT;
+  }
+
+  #add(cache: OwnerCache, pod: PodSeries, values: readonly string[]): Series {
+    const key = tupleKey(values);
+    const workloadKey = tupleKey(values.slice(0, cache.values.length));
+    const series = { slot: this.#free.pop() ?? this.#nextSlot++, key, workloadKey, labels: this.#labels(values) };
+    this.#byKey.set(key, series);
+    pod.series.push(series);
+    this.#byPod.set(cache.podKey, pod);
+    this.#sorted = undefined;
+    return series;
+  }
+
+  #forget(gone: readonly Series[]): readonly number[] {
+    if (gone.length === 0) return [];
+    for (const { key, slot } of gone) {
+      this.#byKey.delete(key);
+      this.#free.push(slot);
+    }
+    this.#generation++;
+    this.#sorted = undefined;
+    return gone.map(({ slot }) => slot);
+  }
+
   #overflowSeries(): Series {
     const values = this.#labelNames.map((name) => (name === 'service' ? OVERFLOW : ''));
-    return { slot: OVERFLOW_SLOT, key: tupleKey(values), labels: this.#labels(values) };
+    return { slot: OVERFLOW_SLOT, key: tupleKey(values), workloadKey: '', labels: this.#labels(values) };
   }
 
   #workloadValues(workload: Workload): readonly string[] {
@@ -162,3 +231,9 @@ export class SeriesTable {
     return Object.fromEntries(this.#labelNames.map((name, index) => [name, values[index] ?? '']));
   }
 }
+
+function podKeyOf({ namespace, pod }: PodLabels): string {
+  return tupleKey([labelValue('namespace', namespace), labelValue('pod', pod)]);
+}
+
+const NO_POD = podKeyOf({ namespace: '', pod: '' });

@@ -38,6 +38,8 @@ export interface CgroupPaths {
   readonly unified: string | undefined;
   /** Path in the v1 hierarchy `name=systemd`. */
   readonly systemd: string | undefined;
+  /** Different paths in all hierarchies, v2 first; the root is none. */
+  readonly all: readonly string[];
 }
 
 const DELETED = ' (deleted)';
@@ -155,15 +157,19 @@ export function parseStatus(text: string): ProcessStatus | undefined {
 export function parseCgroup(text: string): CgroupPaths {
   let unified: string | undefined;
   let systemd: string | undefined;
+  const others = new Set<string>();
   for (const line of text.split('\n')) {
     const first = line.indexOf(':');
     const second = line.indexOf(':', first + 1);
     if (first < 0 || second < 0) continue;
     const controllers = line.slice(first + 1, second);
-    if (line.startsWith('0::')) unified = line.slice(second + 1);
-    else if (controllers === 'name=systemd') systemd = line.slice(second + 1);
+    const path = line.slice(second + 1);
+    if (line.startsWith('0::')) unified = path;
+    else if (controllers === 'name=systemd') systemd = path;
+    others.add(path);
   }
-  return { unified, systemd };
+  const all = [...new Set([unified ?? '/', systemd ?? '/', ...others])].filter((path) => path !== '/');
+  return { unified, systemd, all };
 }
 
 /**

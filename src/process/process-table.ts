@@ -7,6 +7,8 @@
 import { basename } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { Owner } from '../stream/contract.ts';
+import type { CgroupTable } from './cgroup-table.ts';
+import { type ContainerRef, containerOfCgroup } from './container-path.ts';
 import { unitOfCgroup } from './proc-text.ts';
 import type { ProcFs } from './procfs.ts';
 
@@ -27,6 +29,17 @@ export interface OwnerHint {
   readonly cgroupId: number | bigint;
 }
 
+/** What the cgroup of a process says, and what can be held against it. */
+export interface Place {
+  /** Name of the systemd service, '' when there is none. */
+  readonly unit: string;
+  readonly container: ContainerRef | undefined;
+  /** Inode of the network namespace; 0: not known. */
+  readonly networkNamespace: number;
+}
+
+const NOWHERE: Place = { unit: '', container: undefined, networkNamespace: 0 };
+
 interface Entry {
   /** undefined until it is asked for. */
   owner: Owner | undefined;
@@ -41,13 +54,16 @@ interface Entry {
 export class ProcessTable {
   readonly #proc: ProcFs;
   readonly #entries: LRUCache<number, Entry>;
-  readonly #units = new LRUCache<number | bigint, string>({ max: MAX_CGROUPS });
+  readonly #cgroups: CgroupTable | undefined;
+  readonly #places = new LRUCache<number | bigint, Place>({ max: MAX_CGROUPS });
+  readonly #placeOfOwner = new WeakMap<Owner, Place>();
   /** Exited since the last sweep, and before it. */
   #exited = new Map<number, Entry>();
   #exitedBefore = new Map<number, Entry>();
 
-  constructor(options: { proc: ProcFs; max?: number }) {
+  constructor(options: { proc: ProcFs; cgroups?: CgroupTable; max?: number }) {
     this.#proc = options.proc;
+    this.#cgroups = options.cgroups;
     this.#entries = new LRUCache({ max: options.max ?? DEFAULT_MAX });
   }
 
@@ -58,7 +74,11 @@ export class ProcessTable {
   /** The same object for the same process as long as its labels do not change. Never throws. */
   owner(pid: number, hint?: OwnerHint): Owner {
     const entry = this.#entries.get(pid);
-    if (entry?.owner !== undefined && (hint === undefined || agrees(entry, hint))) return entry.owner;
+    if (entry?.owner !== undefined) {
+      const holds = hint === undefined ? !this.#isReused(pid, entry) : agrees(entry, hint);
+      if (holds) return entry.owner;
+      return this.#load(pid, entry, hint);
+    }
     return this.#load(pid, entry, hint ?? entry?.hint);
   }
 
@@ -68,7 +88,12 @@ export class ProcessTable {
    */
   exec(pid: number, hint: OwnerHint): void {
     this.#entries.set(pid, { owner: undefined, hint, startTicks: ticksOf(hint), executable: '' });
-    this.#unit(pid, hint.cgroupId);
+    this.#cgroupOf(pid, hint.cgroupId);
+  }
+
+  /** Where an owner that this table gave out runs. */
+  place(owner: Owner): Place {
+    return this.#placeOfOwner.get(owner) ?? NOWHERE;
   }
 
   /** The process is gone. Its entry outlives the next sweep, for events that are still on their way. */
@@ -88,18 +113,32 @@ export class ProcessTable {
     this.#exited = new Map();
   }
 
+  /** The process has exited, and another has its pid that began without an exec: nothing else would tell. */
+  #isReused(pid: number, entry: Entry): boolean {
+    if (entry.startTicks < 0 || (this.#exited.get(pid) !== entry && this.#exitedBefore.get(pid) !== entry))
+      return false;
+    const stat = this.#attempt(() => this.#proc.stat(pid));
+    return stat !== undefined && stat.startTicks !== entry.startTicks;
+  }
+
   #load(pid: number, known: Entry | undefined, hint: OwnerHint | undefined): Owner {
     const hintTicks = hint === undefined ? -1 : ticksOf(hint);
     const stat = this.#attempt(() => this.#proc.stat(pid));
     const alive = stat !== undefined && (hintTicks < 0 || stat.startTicks === hintTicks);
     const executable = alive ? executableName(this.#proc.executable(pid)) : '';
     const comm = (alive ? stat.comm : hint?.comm) || 'unknown';
-    const unit = this.#unit(alive ? pid : undefined, hint?.cgroupId ?? 0);
-    const service = unit || executable || hint?.executable || comm;
+    const cgroup = this.#cgroupOf(alive ? pid : undefined, hint?.cgroupId ?? 0);
+    const service = cgroup.unit || executable || hint?.executable || comm;
     const startTicks = alive ? stat.startTicks : hintTicks;
     const before = known?.owner;
     const same = before !== undefined && known!.startTicks === startTicks && before.service === service;
-    const owner = same && before.comm === comm ? before : { pid, comm, namespace: '', pod: '', container: '', service };
+    const moved = before === undefined || !isSameContainer(this.place(before).container, cgroup.container);
+    const keeps = same && !moved && before.comm === comm;
+    const owner = keeps ? before : { pid, comm, namespace: '', pod: '', container: '', service };
+    if (!keeps) {
+      const networkNamespace = alive ? this.#proc.networkNamespace(pid) : 0;
+      this.#placeOfOwner.set(owner, { ...cgroup, networkNamespace });
+    }
     const entry: Entry = { owner, hint, startTicks, executable };
     this.#entries.set(pid, entry);
     // What was read of a process that is gone already must not stay for good: no exit event of it comes any more.
@@ -107,17 +146,29 @@ export class ProcessTable {
     return owner;
   }
 
-  #unit(pid: number | undefined, cgroupId: number | bigint): string {
+  /** By the directory that the kernel named, else by what /proc tells of a process that lives. */
+  #cgroupOf(pid: number | undefined, cgroupId: number | bigint): Place {
     const id = BigInt(cgroupId) === 0n ? undefined : cgroupId;
-    const cached = id === undefined ? undefined : this.#units.get(id);
+    const cached = id === undefined ? undefined : this.#places.get(id);
     if (cached !== undefined) return cached;
+    const told = id === undefined ? undefined : this.#cgroups?.path(Number(id));
+    const container = told === undefined ? undefined : containerOfCgroup(told);
+    if (told !== undefined && container !== undefined) return this.#keep(id, placeOf(told, container));
     const paths = pid === undefined ? undefined : this.#attempt(() => this.#proc.cgroup(pid));
-    if (paths === undefined) return '';
+    if (paths === undefined) return told === undefined ? NOWHERE : placeOf(told, undefined);
     const unified = paths.unified !== undefined && paths.unified !== '/';
-    const unit = unitOfCgroup((unified ? paths.unified : paths.systemd) ?? '');
-    // Under cgroup v1 every process has the id of the v2 root: it says nothing about the unit.
-    if (id !== undefined && unified) this.#units.set(id, unit);
-    return unit;
+    const path = (unified ? paths.unified : paths.systemd) ?? '';
+    for (const other of paths.all) {
+      const found = containerOfCgroup(other);
+      // Under cgroup v1 every process has the id of the v2 root, and beside v1 that of a directory above its container.
+      if (found !== undefined) return this.#keep(other === paths.unified ? id : undefined, placeOf(other, found));
+    }
+    return this.#keep(unified && paths.all.length === 1 ? id : undefined, placeOf(path, undefined));
+  }
+
+  #keep(id: number | bigint | undefined, place: Place): Place {
+    if (id !== undefined) this.#places.set(id, place);
+    return place;
   }
 
   /** A file that the kernel does not let us read is no more than one that is gone. */
@@ -128,6 +179,14 @@ export class ProcessTable {
       return undefined;
     }
   }
+}
+
+function placeOf(path: string, container: ContainerRef | undefined): Place {
+  return { unit: unitOfCgroup(path), container, networkNamespace: 0 };
+}
+
+function isSameContainer(a: ContainerRef | undefined, b: ContainerRef | undefined): boolean {
+  return a?.containerId === b?.containerId && a?.podUid === b?.podUid;
 }
 
 /** Does the entry describe the process and the image that the hint tells of? */

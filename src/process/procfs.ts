@@ -95,6 +95,15 @@ export class ProcFs {
     }
   }
 
+  /** Inode of the network namespace; 0 where it cannot be read. */
+  networkNamespace(pid: number): number {
+    try {
+      return Number(/^net:\[(\d+)\]$/.exec(readlinkSync(`${this.root}/${pid}/ns/net`))?.[1] ?? 0);
+    } catch {
+      return 0;
+    }
+  }
+
   exists(pid: number): boolean {
     return this.fileStat(`${this.root}/${pid}`) !== undefined;
   }

@@ -4,7 +4,8 @@
  */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
+import { SCOPE } from '../../src/abi/events.ts';
 import { counter, failedReserves } from './host.ts';
 import {
   ascii,
@@ -365,4 +366,82 @@ test('TLS inside of a HTTP connection is not copied', () => {
   const results = script.run();
   assert.equal(dataOf(results[hello]!), undefined);
   assert.equal(dataOf(results[later]!)!.position, 29 + 503);
+});
+
+describe('scope by cgroup', () => {
+  const IN = SCOPE.IN;
+  const OUT = SCOPE.OUT;
+  /** name, default, entries, is it captured? The process is in 10/20/30/40, the root above. */
+  const cases: readonly (readonly [string, number, Readonly<Record<number, number>>, boolean])[] = [
+    ['nothing is decided', IN, {}, true],
+    ['nothing is decided, and only what is named is captured', OUT, {}, false],
+    ['its own cgroup is out', IN, { 40: OUT }, false],
+    ['the pod is out', IN, { 30: OUT }, false],
+    ['another is out', IN, { 31: OUT }, true],
+    ['the nearest counts: the pod is in, what is above is out', IN, { 10: OUT, 30: IN }, true],
+    ['the nearest counts: the pod is out, what is above is in', OUT, { 10: IN, 30: OUT }, false],
+    ['only the pod is in', OUT, { 30: IN }, true],
+    ['without a scope the map is not asked', SCOPE.UNLIMITED, { 40: OUT }, true],
+  ];
+  for (const frontEnd of FRONT_ENDS) {
+    for (const [name, scope, entries, captured] of cases) {
+      test(`${frontEnd}: ${name}`, () => {
+        const script = new Script(frontEnd);
+        script.settings({ scope });
+        script.add('cgroups 4 10 20 30 40');
+        for (const [id, value] of Object.entries(entries)) script.add(`scope ${id} ${value}`);
+        script.add(captured ? 'ring 1000000' : 'ring 0');
+        const moved = script.receive([payload(100, 'GET / HTTP/1.1\r\n')]);
+        const counters = script.counters();
+        const results = script.run();
+        assert.deepEqual(kinds(results[moved]!), captured ? ['open', 'data'] : []);
+        assert.equal(counter(results[counters]!, 'CHUNKS_EXCLUDED'), captured ? 0 : 1);
+        assert.equal(counter(results[counters]!, 'CAPTURED_BYTES'), captured ? 100 : 0);
+        assert.equal(failedReserves(results[counters]!), 0);
+      });
+    }
+  }
+
+  test('a decision that changes holds for connections that are there', () => {
+    const script = new Script();
+    const request = payload(100, 'GET / HTTP/1.1\r\n');
+    script.settings({ scope: IN });
+    script.add('cgroups 2 10 20');
+    const before = script.receive([request]);
+    script.add(`scope 20 ${OUT}`);
+    script.settings({ scope: IN, filterEpoch: 2 });
+    const out = script.receive([request]);
+    script.add('scope 20 0');
+    script.settings({ scope: IN, filterEpoch: 3 });
+    const after = script.receive([request]);
+    const results = script.run();
+    assert.deepEqual(
+      [before, out, after].map((at) => kinds(results[at]!).length),
+      [2, 0, 1],
+    );
+    assert.equal(dataOf(results[after]!)!.position, 200);
+  });
+});
+
+test('cgroups that are made and removed, of the v2 hierarchy alone', () => {
+  const script = new Script();
+  script.settings({ scope: SCOPE.IN });
+  script.add('cgroups 2 10 20');
+  const made = script.add('cgroup_mkdir /kubepods/pod1');
+  const long = script.add(`cgroup_mkdir /${'x'.repeat(700)}`);
+  script.add('hierarchy 3');
+  const other = script.add('cgroup_mkdir /kubepods/pod1');
+  script.add('hierarchy 0');
+  script.add(`scope 20 ${SCOPE.OUT}`);
+  const gone = script.add('cgroup_rmdir /kubepods/pod1');
+  // Its inode may serve another: no decision is left.
+  const moved = script.receive([payload(100, 'GET / HTTP/1.1\r\n')]);
+  const results = script.run();
+  const told = [made, gone].map((at) =>
+    results[at]!.records.map((record) => [record.kind, 'path' in record && record.path]),
+  );
+  assert.deepEqual(told, [[['cgroup_made', '/kubepods/pod1']], [['cgroup_gone', '/kubepods/pod1']]]);
+  assert.deepEqual(kinds(results[long]!), ['cgroup_made']);
+  assert.deepEqual(kinds(results[other]!), []);
+  assert.deepEqual(kinds(results[moved]!), ['open', 'data']);
 });

@@ -22,6 +22,9 @@
 #define LICENSE process_license
 #include "../../bpf/process.bpf.c"
 #undef LICENSE
+#define LICENSE cgroup_license
+#include "../../bpf/cgroup.bpf.c"
+#undef LICENSE
 
 #include "world.h"
 
@@ -212,6 +215,16 @@ static void run(const char *command)
 		set_exclusion(1);
 	} else if (IS("include")) {
 		set_exclusion(0);
+	} else if (IS("cgroups")) {
+		set_cgroups();
+	} else if (IS("scope")) {
+		set_scope();
+	} else if (IS("hierarchy")) {
+		current.hierarchy.hierarchy_id = number();
+	} else if (IS("cgroup_mkdir")) {
+		report(cgroup_mkdir);
+	} else if (IS("cgroup_rmdir")) {
+		report(cgroup_rmdir);
 	} else if (IS("ring")) {
 		ring_free = number();
 	} else if (IS("full")) {

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import {
   BOUND_EVENT,
+  CGROUP_EVENT,
   CLOSE_EVENT,
   DATA_EVENT,
   END_EVENT,
@@ -32,7 +33,7 @@ export interface DataRecord {
 }
 
 export interface OtherRecord {
-  readonly kind: 'open' | 'bound' | 'end' | 'close' | 'exec' | 'exit' | 'tls_seen';
+  readonly kind: 'open' | 'bound' | 'end' | 'close' | 'exec' | 'exit' | 'tls_seen' | 'cgroup_made' | 'cgroup_gone';
   readonly source: number;
   readonly pid: number;
   readonly tid: number;
@@ -47,6 +48,9 @@ export interface OtherRecord {
   readonly ends?: string;
   readonly comm?: string;
   readonly executable?: string;
+  /** Of `cgroup_made` and `cgroup_gone`. */
+  readonly cgroup?: number;
+  readonly path?: string;
 }
 
 export type BpfRecord = DataRecord | OtherRecord;
@@ -59,6 +63,8 @@ const KINDS: Readonly<Record<number, OtherRecord['kind']>> = {
   [EVENT_KIND.EXEC]: 'exec',
   [EVENT_KIND.EXIT]: 'exit',
   [EVENT_KIND.TLS_SEEN]: 'tls_seen',
+  [EVENT_KIND.CGROUP_MADE]: 'cgroup_made',
+  [EVENT_KIND.CGROUP_GONE]: 'cgroup_gone',
 };
 /** Fixed size of each kind. */
 const SIZES: Readonly<Record<OtherRecord['kind'], number>> = {
@@ -69,6 +75,8 @@ const SIZES: Readonly<Record<OtherRecord['kind'], number>> = {
   exec: PROCESS_EVENT.sizeBytes,
   exit: PROCESS_EVENT.sizeBytes,
   tls_seen: PROCESS_EVENT.sizeBytes,
+  cgroup_made: CGROUP_EVENT.sizeBytes,
+  cgroup_gone: CGROUP_EVENT.sizeBytes,
 };
 
 function text(bytes: Buffer, at: number, limit: number): string {
@@ -111,7 +119,12 @@ export function readRecord(bytes: Buffer): BpfRecord {
   assert.ok(kind, `kind ${number}`);
   assert.equal(bytes.length, SIZES[kind]);
   const isProcess = kind === 'exec' || kind === 'exit' || kind === 'tls_seen';
-  assert.equal(connection === 0, isProcess);
+  const isCgroup = kind === 'cgroup_made' || kind === 'cgroup_gone';
+  assert.equal(connection === 0, isProcess || isCgroup);
+  if (isCgroup) {
+    const cgroup = Number(bytes.readBigUInt64LE(CGROUP_EVENT.cgroupId));
+    return { kind, ...common, cgroup, path: text(bytes, CGROUP_EVENT.path, CGROUP_EVENT.pathBytes) };
+  }
   if (kind === 'end') {
     assert.ok(bytes.subarray(END_EVENT.direction + 1).every((byte) => byte === 0));
     return { kind, ...common, direction: bytes[END_EVENT.direction]! };
@@ -176,7 +189,10 @@ export function assertDecodable(records: readonly Buffer[]): void {
   const decoder = new EventDecoder(
     new Uint8Array(batch.buffer, batch.byteOffset, batch.length),
     { open: nothing, data: nothing, end: nothing, close: nothing },
-    { owner: () => owner, exec: nothing, exit: nothing, tlsSeen: nothing, tlsReleased: nothing },
+    {
+      ...{ owner: () => owner, exec: nothing, exit: nothing, tlsSeen: nothing, tlsReleased: nothing },
+      ...{ cgroupMade: nothing, cgroupGone: nothing },
+    },
   );
   decoder.decode(batch.length);
   const counts = decoder.eventsByKind();

@@ -59,6 +59,8 @@ export interface Settings {
   readonly onlyPid?: number;
   readonly captureBytes?: number;
   readonly filterEpoch?: number;
+  /** `SCOPE` of src/abi/events.ts. */
+  readonly scope?: number;
 }
 
 export function ascii(text: string): Buffer {
@@ -108,8 +110,8 @@ export class Script {
     this.add(`thread ${pid} ${tid} ${comm} ${comm}-exe`);
   }
 
-  settings({ selfPid = 1, onlyPid = 0, captureBytes = 8192, filterEpoch = 1 }: Settings): void {
-    this.add(`settings ${selfPid} ${onlyPid} ${captureBytes} ${filterEpoch}`);
+  settings({ selfPid = 1, onlyPid = 0, captureBytes = 8192, filterEpoch = 1, scope = 0 }: Settings): void {
+    this.add(`settings ${selfPid} ${onlyPid} ${captureBytes} ${filterEpoch} ${scope}`);
   }
 
   /** @returns the address of the bytes, between canaries. */

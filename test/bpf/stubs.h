@@ -43,6 +43,7 @@ static void *allocate(size_t size)
 /* --- the task ------------------------------------------------------------------------------------------------------ */
 
 #define MAX_FILES 8
+#define MAX_CGROUPS 24
 
 static struct {
 	__u64 now_ns, cgroup_id, cookie;
@@ -53,6 +54,11 @@ static struct {
 	struct dentry dentry;
 	struct signal_struct signal;
 	struct files_struct files;
+	struct css_set css_set;
+	/* The root, and the cgroups below it, each the child of the one before. */
+	struct cgroup cgroups[MAX_CGROUPS];
+	struct kernfs_node nodes[MAX_CGROUPS];
+	struct cgroup_root hierarchy;
 	struct fdtable table;
 	char executable_name[64];
 } current;

@@ -78,6 +78,14 @@ static void restart(void)
 	current.task.mm = &current.mm;
 	current.task.files = &current.files;
 	current.task.signal = &current.signal;
+	current.task.cgroups = &current.css_set;
+	current.css_set.dfl_cgrp = &current.cgroups[0];
+	for (int i = 0; i < MAX_CGROUPS; i++) {
+		current.cgroups[i].kn = &current.nodes[i];
+		current.cgroups[i].root = &current.hierarchy;
+		current.cgroups[i].self.cgroup = &current.cgroups[i];
+		current.cgroups[i].self.parent = i ? &current.cgroups[i - 1].self : NULL;
+	}
 	current.mm.exe_file = &current.executable;
 	current.executable.f_path.dentry = &current.dentry;
 	current.dentry.d_name.name = (const unsigned char *)current.executable_name;
@@ -196,13 +204,14 @@ static __u32 set_syscall(void)
 
 static void set_settings(void)
 {
-	struct settings value;
+	struct settings value = {};
 	__u32 key = 0;
 
 	value.self_pid = number();
 	value.only_pid = number();
 	value.capture_bytes = number();
 	value.filter_epoch = number();
+	value.scope = number();
 	bpf_map_update_elem(&settings, &key, &value, BPF_ANY);
 }
 
@@ -216,6 +225,38 @@ static void set_exclusion(int excluded)
 		bpf_map_update_elem(&excluded_comms, comm, &one, BPF_ANY);
 	else
 		bpf_map_delete_elem(&excluded_comms, comm);
+}
+
+/* COUNT ID...: the process's cgroup and those above it, from the one below the root. */
+static void set_cgroups(void)
+{
+	__u64 count = number();
+
+	if (count >= MAX_CGROUPS)
+		fail("more cgroups than MAX_CGROUPS");
+	for (__u64 i = 1; i <= count; i++)
+		current.nodes[i].id = number();
+	current.css_set.dfl_cgrp = &current.cgroups[count];
+}
+
+/* ID SCOPE, 0: no decision. */
+static void set_scope(void)
+{
+	__u64 id = number();
+	__u8 scope = number();
+
+	if (scope)
+		bpf_map_update_elem(&cgroup_scopes, &id, &scope, BPF_ANY);
+	else
+		bpf_map_delete_elem(&cgroup_scopes, &id);
+}
+
+/* PATH: of the innermost cgroup. */
+static void report(int (*program)(__u64 *))
+{
+	__u64 context[] = {(__u64)current.css_set.dfl_cgrp, (__u64)word()};
+
+	program(context);
 }
 
 static void forget_memory(void)

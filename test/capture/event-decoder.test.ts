@@ -78,6 +78,8 @@ function decode(records: Records): unknown[] {
       exit: (pid) => calls.push(['exit', pid]),
       tlsSeen: (pid) => calls.push(['tlsSeen', pid]),
       tlsReleased: (pid, ssl) => calls.push(['tlsReleased', pid, ssl]),
+      cgroupMade: (id, path) => calls.push(['cgroupMade', id, path]),
+      cgroupGone: (id) => calls.push(['cgroupGone', id]),
     },
   );
   decoder.decode(records.filledBytes);
@@ -95,6 +97,8 @@ const counts = (some: Record<string, number>) => ({
   exec: 0,
   exit: 0,
   tls_seen: 0,
+  cgroup_made: 0,
+  cgroup_gone: 0,
   ...some,
 });
 const data = (length: number, captured: number, direction: number, tail = 0, position = 0) =>
@@ -201,7 +205,11 @@ test('exec and TLS seen', () => {
     .add(EVENT_KIND.EXEC, PROCESS_EVENT.sizeBytes, {})
     .text(PROCESS_EVENT.executable, 'curl')
     .add(EVENT_KIND.TLS_SEEN, PROCESS_EVENT.sizeBytes, {});
-  assert.deepEqual(decode(records), [['exec', 42, 'curl'], ['tlsSeen', 42], counts({ exec: 1, tls_seen: 1 })]);
+  assert.deepEqual(decode(records), [
+    ['exec', 42, 'curl'],
+    ['tlsSeen', 42],
+    counts({ exec: 1, tls_seen: 1, cgroup_made: 0, cgroup_gone: 0 }),
+  ]);
 });
 
 test('records that claim more than they hold are counted, and read nothing', () => {

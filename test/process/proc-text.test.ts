@@ -129,13 +129,20 @@ describe('cgroups', () => {
     assert.deepEqual(parseCgroup('0::/system.slice/nginx.service\n'), {
       unified: '/system.slice/nginx.service',
       systemd: undefined,
+      all: ['/system.slice/nginx.service'],
     });
     assert.deepEqual(parseCgroup('3:cpu,cpuacct:/a\n1:name=systemd:/system.slice/x.service\n'), {
       unified: undefined,
       systemd: '/system.slice/x.service',
+      all: ['/system.slice/x.service', '/a'],
     });
-    assert.deepEqual(parseCgroup('1:name=systemd:/s\n0::/u:v\n'), { unified: '/u:v', systemd: '/s' });
-    assert.deepEqual(parseCgroup('garbage\n:\n'), { unified: undefined, systemd: undefined });
+    assert.deepEqual(parseCgroup('1:name=systemd:/s\n0::/u:v\n'), {
+      unified: '/u:v',
+      systemd: '/s',
+      all: ['/u:v', '/s'],
+    });
+    assert.deepEqual(parseCgroup('2:pids:/\n0::/\n').all, []);
+    assert.deepEqual(parseCgroup('garbage\n:\n'), { unified: undefined, systemd: undefined, all: [] });
   });
 
   test('the unit of a path', () => {

@@ -145,6 +145,20 @@ test('a reused pid survives the sweep of the first', (context) => {
   assert.equal(table.owner(100), owner);
 });
 
+test('a pid that a forked process has after an exit, before a sweep', (context) => {
+  const root = makeFakeProc(context);
+  const table = new ProcessTable({ proc: new ProcFs(root) });
+  const first = table.owner(400, hint({ startTimeNs: 5300 * TICK_NS, executable: 'curl' }));
+  table.exit(400);
+  assert.equal(table.owner(400), first);
+  writeFileSync(join(root, '400', 'stat'), '400 (curl) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 9900 0 0\n');
+  const second = table.owner(400);
+  assert.notEqual(second, first);
+  assert.equal(table.owner(400), second);
+  rmSync(join(root, '400'), { recursive: true });
+  assert.equal(table.owner(400), second);
+});
+
 test('bounded: processes, and processes that have exited', (context) => {
   const table = new ProcessTable({ proc: new ProcFs(makeFakeProc(context)), max: 10 });
   for (let pid = 1000; pid < 2000; pid++) {

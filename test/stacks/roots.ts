@@ -94,7 +94,7 @@ async function makeRoot(suite: string): Promise<Root> {
 }
 
 /** What the packages' own scripts would have done: the links of a merged /usr, and links that stay within the root. */
-function complete(tree: string): void {
+export function complete(tree: string): void {
   for (const name of ['lib', 'lib64', 'bin', 'sbin']) {
     if (!existsSync(join(tree, name)) && existsSync(join(tree, 'usr', name)))
       symlinkSync(`usr/${name}`, join(tree, name));

@@ -15,11 +15,15 @@ const EVENTS = ['open_event', 'data_event', 'end_event', 'close_event', 'bound_e
 /** Every type that the generator wants, each as small as it can be. */
 function layouts(change: (structs: Map<string, Field[]>) => void = () => {}): Layouts {
   const structs = new Map(
-    ['event_header', ...EVENTS, 'tls_process', 'settings'].map((name) => [name, [field('time_ns', 0, 8)]]),
+    ['event_header', ...EVENTS, 'cgroup_event', 'tls_process', 'settings'].map((name) => [
+      name,
+      [field('time_ns', 0, 8)],
+    ]),
   );
   change(structs);
-  const enums = ['event_kind', 'direction', 'source', 'counter'].map((name) => {
-    const prefix = { event_kind: 'EVENT_', direction: '', source: 'SOURCE_', counter: 'COUNTER_' }[name] ?? '';
+  const enums = ['event_kind', 'direction', 'source', 'scope', 'counter'].map((name) => {
+    const prefix =
+      { event_kind: 'EVENT_', direction: '', source: 'SOURCE_', scope: 'SCOPE_', counter: 'COUNTER_' }[name] ?? '';
     return [name, { name, values: [{ name: `${prefix}TLS_SEEN`, value: 7 }] }] as const;
   });
   return {

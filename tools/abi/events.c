@@ -13,9 +13,11 @@ struct close_event close_event;
 struct bound_event bound_event;
 struct process_event process_event;
 struct tls_process tls_process;
+struct cgroup_event cgroup_event;
 struct settings settings;
 
 enum event_kind event_kind;
 enum direction direction;
 enum source source;
+enum scope scope;
 enum counter counter;

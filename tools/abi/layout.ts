@@ -15,6 +15,7 @@ const STRUCTS = [
   'bound_event',
   'process_event',
   'tls_process',
+  'cgroup_event',
   'settings',
 ] as const;
 
@@ -23,6 +24,7 @@ const ENUMS = [
   { name: 'event_kind', prefix: 'EVENT_' },
   { name: 'direction', prefix: '' },
   { name: 'source', prefix: 'SOURCE_' },
+  { name: 'scope', prefix: 'SCOPE_' },
   { name: 'counter', prefix: 'COUNTER_' },
 ] as const;
 
