@@ -85,7 +85,7 @@ class Fuzz {
     this.#excluded = false;
     this.#epoch = 1;
     this.commands.push('restart', 'thread 10 11 app app');
-    this.commands.push(`settings 1 0 ${pick([64, 100, 1024, 16384])} ${this.#epoch}`);
+    this.commands.push(`settings 1 0 ${pick([64, 100, 1024, 16384])} ${this.#epoch} 0`);
     for (const socket of [1, 2]) this.commands.push(`socket ${socket} ${pick([2, 10])} 6 ${ESTABLISHED} 80 4000`);
     for (let i = 0; i < OPERATIONS; i++) this.#operation();
     this.ends.push(this.commands.push('counters') - 1);
@@ -217,7 +217,7 @@ class Fuzz {
 
   #exclusion(): void {
     this.#excluded = !this.#excluded;
-    this.commands.push(`${this.#excluded ? 'exclude' : 'include'} app`, `settings 1 0 1024 ${++this.#epoch}`);
+    this.commands.push(`${this.#excluded ? 'exclude' : 'include'} app`, `settings 1 0 1024 ${++this.#epoch} 0`);
   }
 
   #switchThread(): void {
