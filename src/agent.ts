@@ -28,6 +28,7 @@ import { STEP_SECONDS } from './summary/steps.ts';
 import { readSelection, SummaryBoard } from './summary/summary.ts';
 import { Discovery } from './tls/discovery.ts';
 import { type AttachedLibrary, socketFacts } from './tls/process-tls.ts';
+import { Topology } from './topology.ts';
 import { readPage } from './web/page-files.ts';
 import { WebServer } from './web/server.ts';
 
@@ -67,6 +68,7 @@ class Agent implements AgentHandle {
   readonly #summary: SummaryBoard;
   readonly #tlsBytes: TlsBytes;
   readonly #latePeers: LatePeers;
+  readonly #topology: Topology;
   readonly #streams: Streams;
   readonly #decoder: EventDecoder;
   #config: Config;
@@ -103,9 +105,11 @@ class Agent implements AgentHandle {
       attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
       log,
     });
+    this.#topology = new Topology({ config, log, ownerOf: (pid, hint) => this.#processes.owner(pid, hint) });
     this.#metrics = new Metrics({
       buckets: config.buckets,
       maxSeries: config.maxSeries,
+      families: web ? this.#topology.families : [],
       build: { version: packageVersion(), kernel: release(), arch: process.arch },
       self: {
         features: () => this.#programs.features(),
@@ -114,6 +118,7 @@ class Agent implements AgentHandle {
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
         bindings: () => this.#bindings(),
+        unplaced: () => this.#topology.unplaced(this.#programs.counters()),
         capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
       },
       report: (metric, error) => log.once(`metric ${metric}`, 'error', `metric ${metric}: ${(error as Error).message}`),
@@ -139,7 +144,7 @@ class Agent implements AgentHandle {
     this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
       this.#metrics.tlsBytes(this.#processes.owner(pid), plaintextBytes, ciphertextBytes),
     );
-    this.#latePeers = new LatePeers(fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]));
+    this.#latePeers = new LatePeers(fanOut([this.#metrics, ...(web ? [this.#summary.sink, this.#topology.requests] : []), ...sinks]));
     this.#streams = new Streams({
       protocols: PROTOCOLS,
       sink: this.#latePeers,
@@ -176,12 +181,15 @@ class Agent implements AgentHandle {
     }
     this.#programs.attachSockets();
     if (this.#web) {
+      await this.#topology.start(this.#programs.attachTcp());
       this.#server = new WebServer({
         listen: this.#config.listen,
         metrics: (openMetrics) => {
           this.#tlsBytes.update(this.#programs.tlsProcesses());
+          this.#topology.refresh();
           return this.#metrics.render(openMetrics);
         },
+        graph: () => this.#topology.graph(),
         ready: () => this.#readiness(),
         status: () => this.status(),
         summary: (query) => this.#summary.render(readSelection(query)),
@@ -213,6 +221,7 @@ class Agent implements AgentHandle {
     clearInterval(this.#sweepTimer);
     clearInterval(this.#trimTimer);
     clearInterval(this.#stepTimer);
+    this.#topology.stop();
     this.#discovery.close();
     this.#programs.detach();
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.

@@ -50,7 +50,16 @@ function isPreemptible(kernel: string): boolean {
 export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | 'unsafe' | `error_${string}`;
 
 export interface Feature {
-  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie' | 'uretprobe';
+  readonly feature:
+    | 'tls'
+    | 'gotls'
+    | 'socket'
+    | 'syscall'
+    | 'process'
+    | 'tcp'
+    | 'uprobe_multi'
+    | 'attach_cookie'
+    | 'uretprobe';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
 }
@@ -153,10 +162,12 @@ export class Programs {
         `nothing can be captured on this host (${reasons.join(', ')}); see: plainsight doctor`,
       );
     }
+    if (this.#config.tcp === 'off') this.#set('tcp', false, 'disabled');
+    else this.#load('tcp');
     this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
   }
 
-  #load(feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process'): void {
+  #load(feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'tcp'): void {
     const path = fromRoot(`build/bpf/${process.arch}/${feature}.bpf.o`);
     try {
       const object = this.#native.openObject(path, {
@@ -205,12 +216,23 @@ export class Programs {
     this.#attachAll('syscall');
   }
 
-  #attachAll(feature: 'socket' | 'syscall' | 'process'): void {
+  /**
+   * Attaches what watches TCP connections. Returns the object, whose maps and iterators are read at a scrape; undefined
+   * where the feature is off.
+   */
+  attachTcp(): BpfObject | undefined {
+    this.#attachAll('tcp');
+    return this.isEnabled('tcp') ? this.#objects.get('tcp') : undefined;
+  }
+
+  #attachAll(feature: 'socket' | 'syscall' | 'process' | 'tcp'): void {
     const object = this.#objects.get(feature);
     if (!object || !this.isEnabled(feature)) return;
     const links: Link[] = [];
     try {
-      for (const { name } of object.programs) links.push(object.attach(name));
+      for (const { name, section } of object.programs) {
+        if (!section.startsWith('iter/')) links.push(object.attach(name));
+      }
       this.#links.push(...links);
     } catch (error) {
       for (const link of links) link.close();

@@ -14,8 +14,18 @@ struct bound_event bound_event;
 struct process_event process_event;
 struct tls_process tls_process;
 struct settings settings;
+struct owner owner;
+struct flow_key flow_key;
+struct flow flow;
+struct tcp_tuple tcp_tuple;
+struct tcp_endpoint tcp_endpoint;
+struct tcp_process tcp_process;
+struct tcp_scan tcp_scan;
 
 enum event_kind event_kind;
 enum direction direction;
 enum source source;
 enum counter counter;
+enum role role;
+enum failure failure;
+enum held held;

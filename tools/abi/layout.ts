@@ -16,6 +16,13 @@ const STRUCTS = [
   'process_event',
   'tls_process',
   'settings',
+  'owner',
+  'flow_key',
+  'flow',
+  'tcp_tuple',
+  'tcp_endpoint',
+  'tcp_process',
+  'tcp_scan',
 ] as const;
 
 /** The enums of bpf/events.h with the prefix that their names carry in C. */
@@ -24,6 +31,9 @@ const ENUMS = [
   { name: 'direction', prefix: '' },
   { name: 'source', prefix: 'SOURCE_' },
   { name: 'counter', prefix: 'COUNTER_' },
+  { name: 'role', prefix: 'ROLE_' },
+  { name: 'failure', prefix: 'FAILURE_' },
+  { name: 'held', prefix: 'HELD_' },
 ] as const;
 
 const HEADER_STRUCT = 'event_header';
