@@ -141,7 +141,7 @@ test('rates are of the last while, quantiles straight within a bucket', () => {
   nowMs = 120_000;
   const [rates] = [...edges.rates()];
   assert.equal(rates?.requestsPerSecond, 10);
-  assert.equal(rates?.p50, 0.05);
+  assert.ok(Math.abs((rates?.p50 ?? 0) - 0.05) < 1e-9);
   assert.equal(quantile([0.1, 1], [1, 1, 2], 0.25), 0.1);
   assert.equal(quantile([0.1, 1], [1, 1, 2], 0.99), 1);
   assert.equal(quantile([0.1, 1], [0, 0, 0], 0.5), undefined);
