@@ -65,11 +65,9 @@ for (const percent of [5, 20]) {
     for (const end of [near, far]) await end.lose(0);
     const sent = poured.sent! + echoed.sent!;
     await settled(agent, (scrape) => {
-      const retransmits = (unit: Unit) => scrape.sum('node_tcp_retransmits_total', { service: unit.name });
       assert.equal(scrape.sum('tcp_connections_active', { service: client.name }), 0);
       within(scrape.sum('tcp_sent_bytes_total', { service: client.name }), sent, 0.001, 'bytes sent');
       within(scrape.sum('tcp_received_bytes_total', { service: server.name }), sent, 0.001, 'bytes received');
-      t.diagnostic(`client ${retransmits(client)}, server ${retransmits(server)}`);
     });
     const scrape = await agent.scrape();
     for (const [unit, end] of [
@@ -77,10 +75,11 @@ for (const percent of [5, 20]) {
       [server, far],
     ] as const) {
       const truth = await end.counter('RetransSegs');
-      assert.ok(truth > 20, `only ${truth} retransmits`);
       const found = scrape.sum('node_tcp_retransmits_total', { service: unit.name });
       t.diagnostic(`${unit.name}: ${found} of ${truth}`);
-      within(found, truth, 0.05, unit.name);
+      // Of the few that answer, one may fall between two readings.
+      assert.ok(Math.abs(found - truth) <= Math.max(1, truth * 0.05), `${unit.name}: ${found}, not ${truth}`);
+      if (unit === client) assert.ok(truth > 1000, `only ${truth} retransmits: this shows nothing`);
     }
   });
 }
