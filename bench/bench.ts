@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- pipeline|memory|overhead|go-symbols|go-tls]`: prints figures, judges nothing. The last three install
+ * `npm run bench [-- pipeline|tcp|memory|overhead|go-symbols|go-tls]`: prints figures, judges nothing. The last three install
  * or fetch packages: by name only.
  */
 
@@ -8,9 +8,11 @@ import { benchGoTls } from './go-tls.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
 import { benchPipeline } from './pipeline.ts';
+import { benchTcp } from './tcp.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
+  tcp: benchTcp,
   memory: benchMemory,
   overhead: benchOverhead,
   'go-symbols': benchGoSymbols,

@@ -60,9 +60,14 @@ for (const percent of [5, 20]) {
     const client = makeUnit(t, 'client');
     const agent = await startAgent(t);
     for (const end of [near, far]) await end.lose(percent);
-    const poured = await peer(client, near, 'pour', far.v4, 7000, 27);
-    const echoed = await peer(client, near, 'client', far.v6, 7000, 'echo', 16, 4000);
+    const asked = [
+      peer(client, near, 'pour', far.v4, 7000, 28),
+      peer(client, near, 'client', far.v6, 7000, 'echo', 16, 4000),
+    ];
+    await sleep(30_000);
+    // What still waits for a timeout of many seconds may come through at once.
     for (const end of [near, far]) await end.lose(0);
+    const [poured, echoed] = (await Promise.all(asked)) as [Record<string, number>, Record<string, number>];
     const sent = poured.sent! + echoed.sent!;
     await settled(agent, (scrape) => {
       assert.equal(scrape.sum('tcp_connections_active', { service: client.name }), 0);
