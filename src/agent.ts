@@ -144,7 +144,9 @@ class Agent implements AgentHandle {
     this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
       this.#metrics.tlsBytes(this.#processes.owner(pid), plaintextBytes, ciphertextBytes),
     );
-    this.#latePeers = new LatePeers(fanOut([this.#metrics, ...(web ? [this.#summary.sink, this.#topology.requests] : []), ...sinks]));
+    this.#latePeers = new LatePeers(
+      fanOut([this.#metrics, ...(web ? [this.#summary.sink, this.#topology.requests] : []), ...sinks]),
+    );
     this.#streams = new Streams({
       protocols: PROTOCOLS,
       sink: this.#latePeers,
