@@ -7,6 +7,7 @@
       'native/addon.cc',
       'native/arguments.cc',
       'native/attachment.cc',
+      'native/bpf-iterator.cc',
       'native/bpf-map.cc',
       'native/bpf-object.cc',
       'native/errors.cc',

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- pipeline|memory|overhead|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. overhead and
+ * `npm run bench [-- pipeline|tcp|memory|overhead|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. overhead and
  * those of Go install or fetch packages: by name only.
  */
 
@@ -9,9 +9,11 @@ import { benchKubernetes } from './kubernetes.ts';
 import { benchMemory } from './memory.ts';
 import { benchOverhead } from './overhead.ts';
 import { benchPipeline } from './pipeline.ts';
+import { benchTcp } from './tcp.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   pipeline: benchPipeline,
+  tcp: benchTcp,
   memory: benchMemory,
   overhead: benchOverhead,
   kubernetes: benchKubernetes,

@@ -149,6 +149,8 @@ enum counter {
 	COUNTER_BOUND_OFFSET,      /* TLS connections whose socket was found in their own structures */
 	COUNTER_OFFSET_AGREED,     /* TLS connections whose structures agree with what was found before */
 	COUNTER_OFFSET_CONFLICT,   /* TLS connections whose structures do not: the address is withdrawn */
+	COUNTER_TCP_OVERFLOW,      /* TCP events that were counted in the overflow flow: the table of flows was full */
+	COUNTER_TCP_UNTRACKED,     /* TCP connections that found the table of connections full */
 	COUNTER_COUNT,
 };
 
@@ -160,6 +162,104 @@ struct settings {
 	__u32 filter_epoch;  /* raised when an exclusion changes: decisions that were kept are made again */
 	__u32 scope;         /* enum scope: of processes none of whose cgroups has an entry in cgroup_scopes */
 	__u32 reserved;
+};
+
+/* Which side of a TCP connection a socket is. */
+enum role {
+	ROLE_CLIENT = 0, /* it connected */
+	ROLE_SERVER = 1, /* it accepted */
+};
+
+/* How TCP connections end other than in order. */
+enum failure {
+	FAILURE_REFUSED = 0, /* not opened: a reset answered */
+	FAILURE_TIMEOUT,     /* the kernel gave up on a silent peer, before or after it was opened */
+	FAILURE_UNREACHABLE, /* a router or this host said so */
+	FAILURE_RESET,       /* opened, then reset by the peer while a process held it */
+	FAILURE_ABORTED,     /* given up by this side: before it was opened, or by a reset of ours */
+	FAILURE_ERROR,       /* anything else */
+	FAILURE_COUNT,
+};
+
+/* Whose sockets: written once per pair of cgroup and executable. The key of the map is a hash of it, never 0. */
+struct owner {
+	__u64 cgroup_id;                  /* inode of the cgroup v2 directory */
+	char executable[EXECUTABLE_SIZE]; /* as in open_event; "kernel": a kernel thread; empty: not known */
+	/* One process of it: the one that was seen first. Not part of the key. */
+	__u64 process_start_ns;
+	__u32 pid; /* 0: not known */
+	__u32 reserved;
+};
+
+/* Addresses are IPv6 throughout, IPv4 ones as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). */
+struct flow_key {
+	__u64 owner;      /* 0: the overflow flow, all other fields but the role are 0 */
+	__u64 peer_owner; /* when the other end is on this node and known; peer is zero then */
+	__u8 peer[16];    /* zero: outside of the prefixes that are told apart */
+	__u16 port;       /* of the serving side */
+	__u8 role;        /* enum role */
+	__u8 reserved[5];
+};
+
+/* Upper bounds of the buckets in microseconds; the last bucket has none. src/tcp/flow-table.ts has the same. */
+#define TIME_BUCKETS 17
+#define TIME_BOUNDS                                                       \
+	{100,   250,    500,    1000,   2500,    5000,    10000,   25000, \
+	 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000}
+
+/* What the TCP connections of one flow_key did since the programs were attached. Counts only rise, but for open_*. */
+struct flow {
+	__u64 opened;
+	__u64 failed[FAILURE_COUNT];
+	__u64 retransmits; /* segments, SYN and SYN-ACK among them */
+	__u64 sent;        /* payload bytes of connections that are closed, each once */
+	__u64 received;
+	__u64 connect_us; /* sums */
+	__u64 rtt_us;
+	__u64 open_scan; /* the scan that wrote the next three: they are of no other */
+	__u64 open_count;
+	__u64 open_sent; /* payload bytes of the connections that were open */
+	__u64 open_received;
+	__u32 connect[TIME_BUCKETS];
+	__u32 rtt[TIME_BUCKETS];
+};
+
+/* Both ends of a TCP connection as the client has them. */
+struct tcp_tuple {
+	__u8 client[16];
+	__u8 server[16];
+	__u16 client_port;
+	__u16 server_port;
+	__u32 netns; /* inode of the network namespace for loopback addresses, 0 for others: they are the node's own */
+};
+
+/* An endpoint that accepts. */
+struct tcp_endpoint {
+	__u8 address[16]; /* zero: any */
+	__u16 port;
+	__u16 reserved;
+	__u32 netns; /* as in tcp_tuple; of a listener, always */
+};
+
+/* Who is at an endpoint. */
+struct tcp_process {
+	__u64 owner; /* key of the map owners */
+	__u32 pid;   /* of the process that connected or listened; of those that accept, the last seen to listen */
+	__u32 self;  /* 1: the agent */
+};
+
+/* What tells of the next comes first: a port that listens makes a connection a server's, its client tells who asks. */
+enum held {
+	HELD_LISTENERS = 0,
+	HELD_CLIENTS,
+	HELD_SERVERS,
+};
+
+/* Written by user space before it runs an iterator. */
+struct tcp_scan {
+	__u64 number; /* of the scan, from 1 */
+	__u32 sample; /* 1: the round-trip times of open connections are observed too */
+	__u32 held;   /* of the sockets that processes hold: enum held */
 };
 
 #endif

@@ -21,6 +21,37 @@ struct in6_address {
 	__u8 bytes[16];
 };
 
+struct net {
+	struct {
+		unsigned int inum; /* of the file /proc/PID/ns/net */
+	} RELOCATED ns;
+} RELOCATED;
+
+struct kernfs_node {
+	__u64 id;
+} RELOCATED;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} RELOCATED;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} RELOCATED;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} RELOCATED;
+
+/* Below 5.15 (commit 8520e224f547): the pointer, or with one of the low bits set the numbers of cgroup v1. */
+struct sock_cgroup_data___before_5_15 {
+	__u64 val;
+} RELOCATED;
+
+typedef struct {
+	struct net *net;
+} RELOCATED possible_net_t;
+
 struct sock_common {
 	__u32 skc_daddr;
 	__u32 skc_rcv_saddr;
@@ -30,17 +61,27 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	struct in6_address skc_v6_daddr;
 	struct in6_address skc_v6_rcv_saddr;
+	possible_net_t skc_net;
+	unsigned long skc_flags;
 } RELOCATED;
 
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
+	int sk_err;
+	struct socket *sk_socket; /* NULL: no process holds it any more */
+	struct sock_cgroup_data sk_cgrp_data;
 } RELOCATED;
 
 struct tcp_sock {
-	__u32 copied_seq; /* of the next byte that the process reads */
-	__u32 write_seq;  /* behind the last byte that it has written */
+	__u32 copied_seq;    /* of the next byte that the process reads */
+	__u32 write_seq;     /* behind the last byte that it has written */
+	__u32 srtt_us;       /* eight times the smoothed round-trip time in microseconds */
+	__u32 total_retrans; /* segments sent again */
+	__u64 bytes_sent;
+	__u64 bytes_retrans;  /* of bytes_sent, what was sent again */
+	__u64 bytes_received; /* in order; the peer's FIN counts as one */
 } RELOCATED;
 
 struct socket {
@@ -148,6 +189,7 @@ enum {
 	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
 	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
 };
 
 /* struct iovec and struct user_msghdr of a 64-bit program. */

@@ -232,6 +232,7 @@ void BpfObject::define(Napi::Env env)
 			    {InstanceMethod<&BpfObject::map>("map", napi_default_method),
 			     InstanceMethod<&BpfObject::attach>("attach", napi_default_method),
 			     InstanceMethod<&BpfObject::attach_uprobes>("attachUprobes", napi_default_method),
+			     InstanceMethod<&BpfObject::iterate>("iterate", napi_default_method),
 			     InstanceMethod<&BpfObject::misses>("misses", napi_default_method),
 			     InstanceMethod<&BpfObject::close>("close", napi_default_method)}));
 }

@@ -29,6 +29,8 @@ private:
 	Napi::Value map(const Napi::CallbackInfo &info);
 	Napi::Value attach(const Napi::CallbackInfo &info);
 	Napi::Value attach_uprobes(const Napi::CallbackInfo &info);
+	/* iterate(program, map?): runs an iterator program once, over its map where it needs one. */
+	void iterate(const Napi::CallbackInfo &info);
 	/* misses(program): runs that the kernel skipped. */
 	Napi::Value misses(const Napi::CallbackInfo &info);
 	void close(const Napi::CallbackInfo &info);

@@ -28,9 +28,10 @@ import { STEP_SECONDS } from './summary/steps.ts';
 import { readSelection, SummaryBoard } from './summary/summary.ts';
 import { Discovery } from './tls/discovery.ts';
 import { type AttachedLibrary, socketFacts } from './tls/process-tls.ts';
+import { Topology } from './topology.ts';
 import { readPage } from './web/page-files.ts';
 import { WebServer } from './web/server.ts';
-import { findCluster, Workloads } from './workloads.ts';
+import { clusterPeers, findCluster, Workloads } from './workloads.ts';
 
 /** A batch that came full says that the next one is waiting; an empty ring can wait this long. */
 const DRAIN_BUSY_MS = 5;
@@ -68,6 +69,7 @@ class Agent implements AgentHandle {
   readonly #summary: SummaryBoard;
   readonly #tlsBytes: TlsBytes;
   readonly #latePeers: LatePeers;
+  readonly #topology: Topology;
   readonly #streams: Streams;
   readonly #decoder: EventDecoder;
   #config: Config;
@@ -107,9 +109,15 @@ class Agent implements AgentHandle {
       attach: { attach: (path, sites) => this.#programs.attachTls(path, sites) },
       log,
     });
+    this.#topology = new Topology({
+      ...{ config, log },
+      ownerOf: (pid, hint) => this.#workloads.label(this.#workloads.processes.owner(pid, hint)),
+      ...(kubernetes === undefined ? {} : { peers: clusterPeers(kubernetes) }),
+    });
     this.#metrics = new Metrics({
       buckets: config.buckets,
       maxSeries: config.maxSeries,
+      families: web ? this.#topology.families : [],
       build: { version: packageVersion(), kernel: release(), arch: process.arch },
       self: {
         features: () => this.#features(),
@@ -118,6 +126,7 @@ class Agent implements AgentHandle {
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
         bindings: () => this.#bindings(),
+        unplaced: () => this.#topology.unplaced(this.#programs.counters()),
         capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
         ...(kubernetes === undefined ? {} : { kubernetes: () => this.#workloads.numbers()! }),
       },
@@ -139,13 +148,13 @@ class Agent implements AgentHandle {
         residentBytes: () => process.memoryUsage.rss(),
         capturedBytes: () => this.#programs.counters()[COUNTER.CAPTURED_BYTES]!,
       },
-      graph: false,
+      graph: true,
     });
     this.#workloads = new Workloads({
       ...{ config, proc, kubernetes, log },
       programs: this.#programs,
       metrics: this.#metrics,
-      sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink] : []), ...sinks]),
+      sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink, this.#topology.requests] : []), ...sinks]),
     });
     this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
       this.#metrics.tlsBytes(this.#workloads.processes.owner(pid), plaintextBytes, ciphertextBytes),
@@ -190,9 +199,11 @@ class Agent implements AgentHandle {
     }
     this.#programs.attachSockets();
     if (this.#web) {
+      await this.#topology.start(this.#programs.attachTcp());
       this.#server = new WebServer({
         listen: this.#config.listen,
         metrics: (openMetrics) => this.#render(openMetrics),
+        graph: () => this.#topology.graph(),
         ready: () => this.#readiness(),
         status: () => this.status(),
         summary: (query) => this.#summary.render(readSelection(query)),
@@ -224,6 +235,7 @@ class Agent implements AgentHandle {
     clearInterval(this.#sweepTimer);
     clearInterval(this.#trimTimer);
     clearInterval(this.#stepTimer);
+    this.#topology.stop();
     this.#discovery.close();
     this.#programs.detach();
     // What was on its way when the probes went still counts; the bound is for a ring that fills faster than we read.
@@ -261,6 +273,7 @@ class Agent implements AgentHandle {
 
   async #render(openMetrics: boolean) {
     this.#tlsBytes.update(this.#programs.tlsProcesses());
+    this.#topology.refresh();
     const rendered = await this.#metrics.render(openMetrics);
     this.#workloads.scraped();
     return rendered;

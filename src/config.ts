@@ -8,7 +8,7 @@
  */
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import { PlainsightError } from './errors.ts';
 import { escapeText, type LogFormat, type LogLevel } from './log.ts';
 
@@ -17,6 +17,8 @@ const CONFIG_FILE_LIMIT_BYTES = 64 * 1024;
 /** What one exclusion costs is a slot of a BPF map and a line of the status. */
 const EXCLUDE_COMM_LIMIT = 64;
 const NAMESPACES_LIMIT = 256;
+/** Each is a prefix in a BPF map, and a DNS name up to 16 of them. */
+const EXTERNAL_PEERS_LIMIT = 48;
 /** Every bucket is a counter in every series of every histogram. */
 const BUCKETS_LIMIT = 64;
 /** TASK_COMM_LEN of include/linux/sched.h (v6.12) less its terminating zero. */
@@ -108,6 +110,31 @@ function parseExcludeComm(text: string): Parsed<readonly string[]> {
   return names.length <= EXCLUDE_COMM_LIMIT && names.every(fits) ? names : REFUSED;
 }
 
+/** An address range, or a DNS name whose addresses are looked up. */
+export interface ExternalPeer {
+  /** As it was written: the value of the label. */
+  readonly name: string;
+  readonly address: string | undefined;
+  readonly prefixBits: number;
+}
+
+function parseExternalPeers(text: string): Parsed<readonly ExternalPeer[]> {
+  const peers = splitList(text).map(parseExternalPeer);
+  return peers.length <= EXTERNAL_PEERS_LIMIT && peers.every((peer) => peer !== undefined) ? peers : REFUSED;
+}
+
+function parseExternalPeer(name: string): ExternalPeer | undefined {
+  const [, address = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(name) ?? [];
+  const width = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
+  if (width > 0) {
+    const prefixBits = digits === undefined ? width : Number(digits);
+    return prefixBits <= width ? { name, address, prefixBits } : undefined;
+  }
+  const isName = digits === undefined && name.length <= 253 && /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(name);
+  // A number with dots is an address that was mistyped.
+  return isName && !/^[\d.]+$/.test(name) ? { name, address: undefined, prefixBits: 0 } : undefined;
+}
+
 function parseFolder(text: string): Parsed<string> {
   if (!text.startsWith('/') || text.includes('\0')) return REFUSED;
   return text.replace(/(?<=.)\/+$/, '');
@@ -161,6 +188,20 @@ export const OPTIONS = {
     ...oneOf('auto', 'off'),
     help: 'whether TLS libraries are probed',
     fallback: 'auto',
+  }),
+  tcp: option({
+    flag: 'tcp',
+    ...oneOf('auto', 'off'),
+    help: 'whether TCP connections are watched: opened, failed, retransmits, bytes, times',
+    fallback: 'auto',
+  }),
+  externalPeers: option({
+    flag: 'external-peers',
+    placeholder: 'CIDR,NAME',
+    help: 'peers outside of this node that get a name of their own; all others are `external`',
+    allowed: `up to ${EXTERNAL_PEERS_LIMIT} of: an address, an address with a prefix length as 192.0.2.0/24, a DNS name`,
+    fallback: '',
+    parse: parseExternalPeers,
   }),
   returnProbe: option({
     flag: 'return-probe',

@@ -27,6 +27,8 @@ export interface BpfMap {
   delete(key: Uint8Array): boolean;
   /** All keys at this moment, concatenated (`keySize` bytes each); at most `limit` of them. */
   keys(limit: number): Uint8Array;
+  /** All entries of a hash at this moment, concatenated in the same order; many per system call. */
+  entries(): { readonly keys: Uint8Array; readonly values: Uint8Array };
 }
 
 export interface ProgramInfo {
@@ -54,6 +56,8 @@ export interface BpfObject {
    * one file, all of them or none. 1..65536 sites; the path must be absolute.
    */
   attachUprobes(program: string, path: string, sites: UprobeSites, options: { returnProbe: boolean }): Link;
+  /** Runs an iterator program once to its end: over `map` where it is one of map elements. What it prints is dropped. */
+  iterate(program: string, map?: BpfMap): void;
   /**
    * Runs of a program that the kernel skipped since the load: it does not run on a CPU where it runs already, which
    * preemption or an interrupt can bring about. Always 0 below 5.12.

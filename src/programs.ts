@@ -49,7 +49,7 @@ function isPreemptible(kernel: string): boolean {
 }
 
 /** bpf/NAME.bpf.c */
-type ProgramSet = 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'cgroup';
+type ProgramSet = 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'cgroup' | 'tcp';
 
 /** `enum scope` of bpf/events.h: what holds for processes none of whose cgroups was decided about. */
 export type DefaultScope = 'unlimited' | 'in' | 'out';
@@ -169,6 +169,8 @@ export class Programs {
         `nothing can be captured on this host (${reasons.join(', ')}); see: plainsight doctor`,
       );
     }
+    if (this.#config.tcp === 'off') this.#set('tcp', false, 'disabled');
+    else this.#load('tcp');
     this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
   }
 
@@ -222,12 +224,23 @@ export class Programs {
     this.#attachAll('syscall');
   }
 
+  /**
+   * Attaches what watches TCP connections. Returns the object, whose maps and iterators are read at a scrape; undefined
+   * where the feature is off.
+   */
+  attachTcp(): BpfObject | undefined {
+    this.#attachAll('tcp');
+    return this.isEnabled('tcp') ? this.#objects.get('tcp') : undefined;
+  }
+
   #attachAll(feature: ProgramSet): void {
     const object = this.#objects.get(feature);
     if (!object || !this.isEnabled(feature)) return;
     const links: Link[] = [];
     try {
-      for (const { name } of object.programs) links.push(object.attach(name));
+      for (const { name, section } of object.programs) {
+        if (!section.startsWith('iter/')) links.push(object.attach(name));
+      }
       this.#links.push(...links);
     } catch (error) {
       for (const link of links) link.close();

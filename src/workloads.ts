@@ -7,7 +7,6 @@ import { hostname } from 'node:os';
 import type { Config } from './config.ts';
 import { PlainsightError } from './errors.ts';
 import type { Kubernetes, Tracking } from './kubernetes/kubernetes.ts';
-import type { Peer } from './kubernetes/peers.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import { SeriesLife } from './metrics/series-life.ts';
@@ -16,11 +15,23 @@ import { isRootOfPods, podOfCgroup } from './process/container-path.ts';
 import { ProcessTable } from './process/process-table.ts';
 import type { ProcFs } from './process/procfs.ts';
 import type { Feature, Programs } from './programs.ts';
-import type { Owner, TransactionSink } from './stream/contract.ts';
+import type { Owner, Peer, PeerResolver, TransactionSink } from './stream/contract.ts';
 
 /** What the first lists may take before capturing begins without them. */
 const SYNC_MS = 5_000;
-const EXTERNAL: Peer = { kind: 'external' };
+
+/** Addresses as the cluster knows them: pods, services and nodes. The address of a service stands for its pods'. */
+export function clusterPeers({ cluster }: Kubernetes): PeerResolver {
+  return {
+    resolvePeer(address: string, port: number): Peer | undefined {
+      const peer = cluster.resolvePeer(address, port);
+      if (peer.kind === 'external') return undefined;
+      if (peer.kind === 'node') return { namespace: '', service: 'node', kind: 'node' };
+      const { namespace, service, pod } = peer;
+      return { namespace, service: service || pod, kind: 'workload', ...(pod === '' ? { virtual: true } : {}) };
+    },
+  };
+}
 
 /**
  * The cluster that this node belongs to; undefined: none. Its code is loaded only where there may be one.
@@ -120,11 +131,6 @@ export class Workloads {
   /** With the labels that hold now. */
   label(owner: Owner): Owner {
     return this.#tracking?.owners.label(owner).owner ?? owner;
-  }
-
-  /** Who is at an address, at the port of the serving side. Without a cluster everybody is external. */
-  resolvePeer(address: string, port: number): Peer {
-    return this.#kubernetes?.cluster.resolvePeer(address, port) ?? EXTERNAL;
   }
 
   /** After everything was rendered for a scraper. */

@@ -20,7 +20,21 @@ interface Layer {
 
 const BELOW_AGENT = [
   ...['errors', 'abi', 'root', 'log', 'config', 'native'],
-  ...['elf', 'process', 'tls', 'probes', 'stream', 'http', 'metrics', 'summary', 'capture', 'kubernetes', 'web'],
+  ...[
+    'elf',
+    'process',
+    'tls',
+    'probes',
+    'stream',
+    'http',
+    'graph',
+    'metrics',
+    'summary',
+    'capture',
+    'tcp',
+    'kubernetes',
+    'web',
+  ],
 ];
 
 /** A layer is a folder of src/, or a file in src/ itself (without .ts). */
@@ -39,11 +53,14 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 
   stream: { imports: ['errors', 'abi'], pure: true },
   http: { imports: ['errors', 'abi', 'stream'], pure: true },
-  metrics: { imports: ['errors', 'abi', 'stream', 'http'] },
+  graph: { imports: ['errors', 'abi', 'stream'], pure: true },
+  metrics: { imports: ['errors', 'abi', 'stream', 'http'], types: ['graph'] },
   summary: { imports: ['errors', 'stream', 'metrics'] },
 
   // Redaction of a recording is handed in behind an interface.
   capture: { imports: ['errors', 'abi', 'stream'], types: ['http', 'native'] },
+
+  tcp: { imports: ['errors', 'abi', 'stream', 'capture'], types: ['config', 'native', 'process'] },
 
   // Leaves: only the composition root and main use them.
   native: { imports: ['errors', 'root'] },
@@ -55,7 +72,11 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   libraries: { imports: ['errors', 'abi', 'elf', 'probes', 'root', 'tls'] },
   programs: { imports: ['errors', 'abi', 'probes', 'root'], types: ['config', 'log', 'native', 'tls'] },
   workloads: { imports: [...BELOW_AGENT], types: ['programs'] },
-  agent: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'programs', 'workloads'], types: ['cli'] },
+  topology: { imports: ['abi', 'graph', 'metrics', 'tcp'], types: ['config', 'log', 'native', 'process', 'stream'] },
+  agent: {
+    imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'programs', 'topology', 'workloads'],
+    types: ['cli'],
+  },
   cli: { imports: [...BELOW_AGENT, 'fan-out', 'libraries', 'agent'] },
   main: { imports: [...BELOW_AGENT, 'agent', 'cli'] },
 };

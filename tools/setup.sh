@@ -52,6 +52,7 @@ needs=(
 )
 [[ $packages == test ]] && needs+=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey runc:runc
+	ip:iproute2 nft:nftables
 )
 [[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
 [[ $packages == page ]] && needs+=(chromium:chromium)

@@ -52,7 +52,30 @@ export const COUNTER = {
   BOUND_OFFSET: 15,
   OFFSET_AGREED: 16,
   OFFSET_CONFLICT: 17,
-  COUNT: 18,
+  TCP_OVERFLOW: 18,
+  TCP_UNTRACKED: 19,
+  COUNT: 20,
+} as const;
+
+export const ROLE = {
+  CLIENT: 0,
+  SERVER: 1,
+} as const;
+
+export const FAILURE = {
+  REFUSED: 0,
+  TIMEOUT: 1,
+  UNREACHABLE: 2,
+  RESET: 3,
+  ABORTED: 4,
+  ERROR: 5,
+  COUNT: 6,
+} as const;
+
+export const HELD = {
+  LISTENERS: 0,
+  CLIENTS: 1,
+  SERVERS: 2,
 } as const;
 
 export const EVENT_HEADER = {
@@ -145,4 +168,76 @@ export const SETTINGS = {
   captureBytes: 8,
   filterEpoch: 12,
   scope: 16,
+} as const;
+
+export const OWNER = {
+  sizeBytes: 72,
+  cgroupId: 0,
+  executable: 8,
+  executableBytes: 48,
+  processStartNs: 56,
+  pid: 64,
+} as const;
+
+export const FLOW_KEY = {
+  sizeBytes: 40,
+  owner: 0,
+  peerOwner: 8,
+  peer: 16,
+  peerBytes: 16,
+  port: 32,
+  role: 34,
+} as const;
+
+export const FLOW = {
+  sizeBytes: 264,
+  opened: 0,
+  failed: 8,
+  failedBytes: 48,
+  retransmits: 56,
+  sent: 64,
+  received: 72,
+  connectUs: 80,
+  rttUs: 88,
+  openScan: 96,
+  openCount: 104,
+  openSent: 112,
+  openReceived: 120,
+  connect: 128,
+  connectBytes: 68,
+  rtt: 196,
+  rttBytes: 68,
+} as const;
+
+export const TCP_TUPLE = {
+  sizeBytes: 40,
+  client: 0,
+  clientBytes: 16,
+  server: 16,
+  serverBytes: 16,
+  clientPort: 32,
+  serverPort: 34,
+  netns: 36,
+} as const;
+
+export const TCP_ENDPOINT = {
+  sizeBytes: 24,
+  address: 0,
+  addressBytes: 16,
+  port: 16,
+  netns: 20,
+} as const;
+
+export const TCP_PROCESS = {
+  sizeBytes: 16,
+  owner: 0,
+  pid: 8,
+  self: 12,
+} as const;
+
+export const TCP_SCAN = {
+  sizeBytes: 16,
+  number: 0,
+  sample: 8,
+  held: 12,
 } as const;

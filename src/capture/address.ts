@@ -5,10 +5,16 @@ const AF_INET6 = 10;
 
 /** `1.2.3.4:80`, `[2001:db8::1]:80` (RFC 5952); undefined for any other family. A v4-mapped address is shown as v4. */
 export function formatEndpoint(family: number, address: Uint8Array, port: number): string | undefined {
-  if (family === AF_INET) return `${dotted(address, 0)}:${port}`;
+  const text = formatAddress(family, address);
+  return text?.includes(':') ? `[${text}]:${port}` : text && `${text}:${port}`;
+}
+
+/** As formatEndpoint, without port and brackets. */
+export function formatAddress(family: number, address: Uint8Array): string | undefined {
+  if (family === AF_INET) return dotted(address, 0);
   if (family !== AF_INET6) return undefined;
   const mapped = address.subarray(0, 10).every((byte) => byte === 0) && address[10] === 0xff && address[11] === 0xff;
-  return mapped ? `${dotted(address, 12)}:${port}` : `[${groups(address)}]:${port}`;
+  return mapped ? dotted(address, 12) : groups(address);
 }
 
 function dotted(address: Uint8Array, at: number): string {

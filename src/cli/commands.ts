@@ -79,6 +79,23 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./tail.ts')).tail,
   },
   {
+    name: 'top',
+    summary: 'show a live table of services: requests, errors, durations; or of the edges between them',
+    details: [
+      'Reads the agent that listens at --listen; where none does, it runs one of its own. Keys: e edges, s sort, q quit.',
+      'Without a terminal it prints one table after the other. NO_COLOR is respected.',
+    ],
+    options: ['listen', ...CAPTURE_OPTIONS, 'externalPeers'],
+    flags: [
+      { flag: 'edges', help: 'begin with the edges' },
+      { flag: 'sort', placeholder: 'COLUMN', help: 'requests (the default), errors, p50, p99 or name' },
+      { flag: 'interval', placeholder: 'SECONDS', help: 'time between two tables, 2 when not given' },
+      { flag: 'count', placeholder: 'N', help: 'end after so many tables' },
+      { flag: 'no-color', help: 'no colour, on a terminal either' },
+    ],
+    load: async () => (await import('./top.ts')).top,
+  },
+  {
     name: 'record',
     summary: 'write what is captured to a file for replay',
     details: ['Without --include-payload, all but start lines and framing headers is blanked before it is written.'],

@@ -62,6 +62,13 @@ export class DurationHistogram implements WorkloadFamily {
     slab[row + bounds.length + 1]! += durationNs;
   }
 
+  /** Adds what was sorted into these buckets elsewhere: one count per bucket and above the last one, and their sum. */
+  add(owner: Workload, variant: number, counts: Float64Array, sumNs: number): void {
+    const row = this.#row(this.#table.slot(owner, variant));
+    for (let bucket = 0; bucket < counts.length; bucket++) row[bucket]! += counts[bucket]!;
+    row[this.#rowLength - 1]! += sumNs;
+  }
+
   removeWorkload(workload: Workload): void {
     for (const slot of this.#table.remove(workload)) this.#row(slot).fill(0);
   }

@@ -35,6 +35,8 @@ export interface MetricsOptions {
   /** Where the agent's own numbers come from. Without it (a replay) only traffic is rendered. */
   readonly self?: SelfSource;
   readonly build: Build;
+  /** Families that others fill, with a cap of their own. Not part of renderTraffic(). */
+  readonly families?: readonly WorkloadFamily[];
   /** Told when a getter of `self` throws; its family is then missing from that scrape. */
   readonly report?: (metric: string, error: unknown) => void;
 }
@@ -58,10 +60,10 @@ export class Metrics implements TransactionSink {
     this.#families = trafficFamilies({ buckets, maxSeries });
     this.#tls = tlsFamilies(maxSeries);
     const traffic: readonly WorkloadFamily[] = Object.values(this.#families);
-    const capped = [...traffic, ...Object.values(this.#tls)];
+    const { self, build, families = [] } = options;
+    const capped = [...traffic, ...Object.values(this.#tls), ...families];
     this.#capped = capped;
     this.#traffic = new Exposition(traffic, { processMetrics: false });
-    const { self, build } = options;
     if (self === undefined) {
       this.#all = this.#traffic;
       return;

@@ -22,6 +22,7 @@ import {
   seriesOverflow,
   socketBinding,
   tlsProcesses,
+  unplaced,
 } from './self.ts';
 
 /** Families about the observed processes: they carry a workload's labels and go with it. */
@@ -84,6 +85,7 @@ export const SELF_FAMILIES: readonly SelfFamily[] = [
   eventsLost,
   connectionsTracked,
   socketBinding,
+  unplaced,
   capturedBytes,
   seriesHeld,
   seriesOverflow,

@@ -43,6 +43,8 @@ export interface SelfSource {
   connections(): Readonly<Record<string, number>>;
   /** How TLS connections were bound to sockets, since start: one entry per method and result. */
   bindings(): readonly SocketBinding[];
+  /** What the TCP programs had no room for, by table, and requests that gave no edge of the service graph. */
+  unplaced?(): Readonly<Record<string, number>>;
   /** Bytes of captured traffic copied to user space. */
   capturedBytes(): number;
   /** Without Kubernetes it is not there, and neither are its families. */
@@ -173,6 +175,14 @@ export const socketBinding: SelfFamily = {
   *rows({ self }) {
     for (const { method, result, count } of self.bindings()) yield [[method, result], count];
   },
+};
+
+export const unplaced: SelfFamily = {
+  name: 'plainsight_unplaced_total',
+  help: 'TCP events and connections beyond the tables of flows and connections, and requests whose peer could not be told.',
+  type: 'counter',
+  labelNames: ['kind'],
+  rows: ({ self }) => entries(self.unplaced?.() ?? {}),
 };
 
 export const capturedBytes: SelfFamily = {

@@ -167,3 +167,20 @@ export interface Protocol {
   matches(bytes: Uint8Array, start: number, end: number): Match;
   open(connection: ConnectionInfo, sink: TransactionSink): Session;
 }
+
+/** Who is at the other end of a connection, as far as an address tells. */
+export interface Peer {
+  readonly namespace: string;
+  /** `node`: this node, no process known; `external`: anything else without a name. */
+  readonly service: string;
+  /** `agent`: ourselves, whom no graph shows. */
+  readonly kind: 'workload' | 'node' | 'external' | 'agent';
+  /** The address stands for others (a ClusterIP): the accepting end has another one. */
+  readonly virtual?: boolean;
+}
+
+/** What a source of knowledge about addresses (this node's sockets, Kubernetes) answers. */
+export interface PeerResolver {
+  /** `address` as text (RFC 5952, IPv4 never mapped); `port` of a serving end, 0 for a client's. undefined: not known here. */
+  resolvePeer(address: string, port: number): Peer | undefined;
+}

@@ -37,6 +37,8 @@ export interface WebServerOptions {
   readonly summary: (query: URLSearchParams) => unknown;
   /** By path; '/' is the page itself. */
   readonly page: ReadonlyMap<string, PageFile>;
+  /** The service graph; likewise. Without it there is no /api/graph. */
+  readonly graph?: () => unknown;
   /** Told of errors that a client only sees as status 500, and of failed accepts. */
   readonly report?: (error: unknown) => void;
 }
@@ -83,14 +85,17 @@ export class WebServer {
   constructor(options: WebServerOptions) {
     this.#options = options;
     this.#report = options.report ?? (() => {});
-    this.#routes = new Map<string, Route>([
+    const routes = new Map<string, Route>([
       ...[...options.page].map(([path, file]): [string, Route] => [path, (request) => pageAnswer(file, request)]),
       ['/metrics', (request) => this.#metrics(request)],
       ['/healthz', () => ok(TEXT, 'ok\n')],
       ['/readyz', () => this.#ready()],
-      ['/api/status', () => ok(JSON_TYPE, `${JSON.stringify(options.status(), null, 2)}\n`)],
+      ['/api/status', () => json(options.status())],
       ['/api/summary', (request) => this.#summary(request)],
     ]);
+    const { graph } = options;
+    if (graph) routes.set('/api/graph', () => json(graph()));
+    this.#routes = routes;
   }
 
   /**
@@ -228,6 +233,10 @@ function pageAnswer({ contentType, plain, gzip, headers }: PageFile, request: In
 
 function ok(contentType: string, body: string | Buffer): Answer {
   return { status: 200, contentType, body };
+}
+
+function json(value: unknown): Answer {
+  return ok(JSON_TYPE, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 function listenError(listen: string, cause: unknown): PlainsightError {

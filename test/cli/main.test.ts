@@ -62,7 +62,7 @@ describe('usage errors: one line, exit code 64', () => {
   }
 
   test('flags of features that are not there are unknown', async () => {
-    for (const flag of ['--external-peers']) {
+    for (const flag of ['--external-peer', '--namespace']) {
       const context = fakeContext();
       assert.equal(await main(['run', flag, 'x'], context), 64);
       assert.ok(context.stderr.text.startsWith(`plainsight: unknown flag '${flag}'; the flags of run are --listen `));

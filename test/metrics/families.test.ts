@@ -25,6 +25,7 @@ const INTERFACE: readonly [name: string, type: string, labels: string][] = [
   ['plainsight_events_lost_total', 'counter', 'stage'],
   ['plainsight_connections_tracked', 'gauge', 'kind'],
   ['plainsight_socket_binding_total', 'counter', 'method result'],
+  ['plainsight_unplaced_total', 'counter', 'kind'],
   ['plainsight_captured_bytes_total', 'counter', ''],
   ['plainsight_series', 'gauge', 'metric'],
   ['plainsight_series_overflow_total', 'counter', 'metric'],

@@ -23,5 +23,6 @@ export const sampleSelf: SelfSource = {
     { method: 'record', result: 'bound', count: 4 },
     { method: 'unknown', result: 'unbound', count: 2 },
   ],
+  unplaced: () => ({ flow: 5, connection: 6, request: 7 }),
   capturedBytes: () => 123_456,
 };

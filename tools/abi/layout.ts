@@ -17,6 +17,13 @@ const STRUCTS = [
   'tls_process',
   'cgroup_event',
   'settings',
+  'owner',
+  'flow_key',
+  'flow',
+  'tcp_tuple',
+  'tcp_endpoint',
+  'tcp_process',
+  'tcp_scan',
 ] as const;
 
 /** The enums of bpf/events.h with the prefix that their names carry in C. */
@@ -26,6 +33,9 @@ const ENUMS = [
   { name: 'source', prefix: 'SOURCE_' },
   { name: 'scope', prefix: 'SCOPE_' },
   { name: 'counter', prefix: 'COUNTER_' },
+  { name: 'role', prefix: 'ROLE_' },
+  { name: 'failure', prefix: 'FAILURE_' },
+  { name: 'held', prefix: 'HELD_' },
 ] as const;
 
 const HEADER_STRUCT = 'event_header';
