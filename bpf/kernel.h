@@ -27,18 +27,6 @@ struct net {
 	} RELOCATED ns;
 } RELOCATED;
 
-struct kernfs_node {
-	__u64 id;
-} RELOCATED;
-
-struct cgroup {
-	struct kernfs_node *kn;
-} RELOCATED;
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-} RELOCATED;
-
 struct sock_cgroup_data {
 	struct cgroup *cgroup;
 } RELOCATED;

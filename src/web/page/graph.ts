@@ -13,10 +13,10 @@ export interface GraphEdge {
   /** '' for HTTP. */
   readonly connectionType: string;
   readonly rate: number;
-  readonly errors: number;
-  readonly p50: number | null;
-  readonly p99: number | null;
-  readonly bytes: number | null;
+  readonly errorRate: number;
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly bytesPerSecond: number;
 }
 
 export interface Graph {

@@ -36,7 +36,7 @@ export class ServiceMap {
       this.#body.replaceChildren();
       return;
     }
-    const edges = [...graph.edges].sort((a, b) => b.rate - a.rate || (a.bytes ?? 0) - (b.bytes ?? 0));
+    const edges = [...graph.edges].sort((a, b) => b.rate - a.rate || a.bytesPerSecond - b.bytesPerSecond);
     this.#frame.replaceChildren(draw(graph, edges.slice(0, MAX_EDGES)));
     this.#body.replaceChildren(...edges.map((edge) => tableRow(graph, edge)));
   }
@@ -52,10 +52,10 @@ function tableRow({ nodes }: Graph, edge: GraphEdge): HTMLTableRowElement {
     labelOf(nodes, edge.server),
     edge.connectionType || 'http',
     formatNumber(edge.rate),
-    edge.rate > 0 ? formatShare(edge.errors / edge.rate) : NONE,
-    formatDuration(edge.p50),
-    formatDuration(edge.p99),
-    edge.bytes === null ? NONE : formatBytes(edge.bytes),
+    edge.rate > 0 ? formatShare(edge.errorRate / edge.rate) : NONE,
+    formatDuration(edge.p50 ?? null),
+    formatDuration(edge.p99 ?? null),
+    edge.bytesPerSecond === 0 ? NONE : `${formatBytes(edge.bytesPerSecond)}/s`,
   ];
   const cells = texts.map((text) => html('td', { text }));
   return html('tr', {}, html('th', { scope: 'row', text: labelOf(nodes, edge.client) }), ...cells);
@@ -111,11 +111,12 @@ function drawEdge(edge: GraphEdge, layout: Layout, height: number, most: number)
     const middle = (before.x + x) / 2;
     return `C${middle} ${before.y} ${middle} ${y} ${x} ${y}`;
   });
-  const level = edge.rate > 0 ? levelOfRatio(edge.errors / edge.rate) : undefined;
+  const level = edge.rate > 0 ? levelOfRatio(edge.errorRate / edge.rate) : undefined;
   const stroke = 1 + 3 * Math.sqrt(edge.rate / most);
   // In the first gap, near the line.
   const next = points[1]!;
-  const text = edge.rate > 0 ? `${formatNumber(edge.rate)}/s, ${formatDuration(edge.p99)}` : edge.connectionType;
+  const text =
+    edge.rate > 0 ? `${formatNumber(edge.rate)}/s, ${formatDuration(edge.p99 ?? null)}` : edge.connectionType;
   return svg(
     'g',
     { class: 'edge', ...(level ? { 'data-level': level } : {}) },
@@ -136,7 +137,7 @@ function drawNode(
   const label = labelOf(nodes, id);
   const incoming = edges.filter(({ server }) => server === id);
   const rate = incoming.reduce((sum, edge) => sum + edge.rate, 0);
-  const errors = incoming.reduce((sum, edge) => sum + edge.errors, 0);
+  const errors = incoming.reduce((sum, edge) => sum + edge.errorRate, 0);
   const level = rate > 0 ? levelOfRatio(errors / rate) : undefined;
   const note = incoming.length === 0 ? 'calls only' : `${formatNumber(rate)} requests/s`;
   return svg(
