@@ -4,28 +4,19 @@ import { describe, test } from 'node:test';
 import { DATA_EVENT, OPEN_EVENT } from '../../src/abi/events.ts';
 import { fromRoot } from '../../src/root.ts';
 import { type Field, findSection, type Layouts, readLayouts } from '../../tools/abi/btf.ts';
-import { generateEvents } from '../../tools/abi/layout.ts';
+import { ENUMS, generateEvents, STRUCTS } from '../../tools/abi/layout.ts';
 
 function field(name: string, offset: number, sizeBytes: number, more: Partial<Field> = {}): Field {
   return { name, offset, sizeBytes, struct: undefined, elements: undefined, ...more };
 }
 
-const EVENTS = ['open_event', 'data_event', 'end_event', 'close_event', 'bound_event', 'process_event'];
-
 /** Every type that the generator wants, each as small as it can be. */
 function layouts(change: (structs: Map<string, Field[]>) => void = () => {}): Layouts {
-  const structs = new Map(
-    ['event_header', ...EVENTS, 'cgroup_event', 'tls_process', 'settings'].map((name) => [
-      name,
-      [field('time_ns', 0, 8)],
-    ]),
-  );
+  const structs = new Map(STRUCTS.map((name): [string, Field[]] => [name, [field('time_ns', 0, 8)]]));
   change(structs);
-  const enums = ['event_kind', 'direction', 'source', 'scope', 'counter'].map((name) => {
-    const prefix =
-      { event_kind: 'EVENT_', direction: '', source: 'SOURCE_', scope: 'SCOPE_', counter: 'COUNTER_' }[name] ?? '';
-    return [name, { name, values: [{ name: `${prefix}TLS_SEEN`, value: 7 }] }] as const;
-  });
+  const enums = ENUMS.map(
+    ({ name, prefix }) => [name, { name, values: [{ name: `${prefix}TLS_SEEN`, value: 7 }] }] as const,
+  );
   return {
     enums: new Map(enums),
     structs: new Map([...structs].map(([name, fields]) => [name, { name, sizeBytes: 8, fields }])),

@@ -6,7 +6,7 @@
 import type { Enumeration, Layouts, Struct } from './btf.ts';
 
 /** The structs of bpf/events.h, in the order in which they are written. */
-const STRUCTS = [
+export const STRUCTS = [
   'event_header',
   'open_event',
   'data_event',
@@ -27,7 +27,7 @@ const STRUCTS = [
 ] as const;
 
 /** The enums of bpf/events.h with the prefix that their names carry in C. */
-const ENUMS = [
+export const ENUMS = [
   { name: 'event_kind', prefix: 'EVENT_' },
   { name: 'direction', prefix: '' },
   { name: 'source', prefix: 'SOURCE_' },
