@@ -52,7 +52,8 @@ export const COUNTER = {
   BOUND_OFFSET: 15,
   OFFSET_AGREED: 16,
   OFFSET_CONFLICT: 17,
-  COUNT: 18,
+  LOST_FRAMES: 18,
+  COUNT: 19,
 } as const;
 
 export const EVENT_HEADER = {
@@ -91,6 +92,14 @@ export const DATA_EVENT = {
   captured: 44,
   direction: 48,
   tail: 49,
+  pieces: 50,
+  slots: 51,
+} as const;
+
+export const PIECE = {
+  sizeBytes: 8,
+  length: 0,
+  captured: 4,
 } as const;
 
 export const END_EVENT = {

@@ -26,6 +26,9 @@
 #include "../../bpf/cgroup.bpf.c"
 #undef LICENSE
 
+/* Of the host's kernel, which lets no other task take the CPU. */
+int LINUX_KERNEL_VERSION;
+
 #include "world.h"
 
 /* --- the programs -------------------------------------------------------------------------------------------------- */
