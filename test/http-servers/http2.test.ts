@@ -14,14 +14,13 @@ import {
   copyNode,
   freePort,
   makeCertificate,
-  type RunningAgent,
   start,
   startAgent,
   temporaryFolder,
   until,
 } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
-import { attached, expectBoth, LARGE, type Load, load, Sent, SIZES, writeFiles } from './load.ts';
+import { expectBoth, LARGE, type Load, load, Sent, SIZES, warmUp, writeFiles } from './load.ts';
 
 interface Server {
   readonly service: string;
@@ -162,26 +161,19 @@ const CASES: readonly Case[] = [
   { title: 'Caddy', isTls: false, ...caddy },
 ];
 
-async function sendAll(t: TestContext, agent: RunningAgent, each: Case, tls: Certificate | undefined, folder: string) {
-  const server = await each.start(t, tls, folder);
-  const first = each.loads(folder)[0]!;
-  const sent = new Sent();
-  // Seen from its beginning on both sides before it counts.
-  const client = await attached(agent, t, 'h2load', (unit) =>
-    load(unit, sent, server.base, { ...first, requests: 4 * first.paths.length }),
-  );
-  for (const what of each.loads(folder)) await load(client, sent, server.base, what);
-  return { server, client, sent };
-}
-
 for (const each of CASES) {
   test(`${each.title} over ${each.isTls ? 'TLS' : 'TCP'}: every request on both sides`, async (t) => {
     const folder = temporaryFolder(t);
     writeFiles(folder);
     const tls = each.isTls ? await makeCertificate(folder) : undefined;
     const agent = await startAgent(t);
-    const { server, client, sent } = await sendAll(t, agent, each, tls, folder);
+    const { service, base } = await each.start(t, tls, folder);
+    const loads = each.loads(folder);
+    const before = await warmUp(t, agent, service, base, { ...loads[0]!, requests: 4 * loads[0]!.paths.length });
+    const client = makeUnit(t, 'h2load');
+    const sent = new Sent();
+    for (const what of loads) await load(client, sent, base, what);
     assert.ok(sent.total >= 5000);
-    await expectBoth(t, agent, sent, server.service, client.name, each.isTls ? 'https' : 'http');
+    await expectBoth(t, agent, sent, before, service, client.name, each.isTls ? 'https' : 'http');
   });
 }
