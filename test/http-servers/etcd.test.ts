@@ -3,16 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import {
-  freePort,
-  makeCertificate,
-  run,
-  sleep,
-  start,
-  startAgent,
-  temporaryFolder,
-  until,
-} from '../kernel/harness.ts';
+import { freePort, makeCertificate, run, sleep, start, startAgent, temporaryFolder, until } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
 
 const CALLS = 50;

@@ -7,8 +7,16 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { freePort, makeCertificate, sleep, start, startAgent, temporaryFolder, until } from '../kernel/harness.ts';
-import { canConnect } from '../kernel/harness.ts';
+import {
+  canConnect,
+  freePort,
+  makeCertificate,
+  sleep,
+  start,
+  startAgent,
+  temporaryFolder,
+  until,
+} from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
 import { CLIENTS, writeFiles } from './load.ts';
 
