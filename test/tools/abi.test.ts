@@ -15,7 +15,7 @@ const EVENTS = ['open_event', 'data_event', 'end_event', 'close_event', 'bound_e
 /** Every type that the generator wants, each as small as it can be. */
 function layouts(change: (structs: Map<string, Field[]>) => void = () => {}): Layouts {
   const structs = new Map(
-    ['event_header', ...EVENTS, 'cgroup_event', 'tls_process', 'settings'].map((name) => [
+    ['event_header', 'piece', ...EVENTS, 'cgroup_event', 'tls_process', 'settings'].map((name) => [
       name,
       [field('time_ns', 0, 8)],
     ]),
