@@ -1,8 +1,9 @@
 /**
- * `npm run bench [-- pipeline|tcp|memory|overhead|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. overhead and
+ * `npm run bench [-- pipeline|tcp|memory|capture|overhead|kubernetes|go-symbols|go-tls]`: prints figures, judges nothing. overhead and
  * those of Go install or fetch packages: by name only.
  */
 
+import { benchCapture } from './capture.ts';
 import { benchGoSymbols } from './go-symbols.ts';
 import { benchGoTls } from './go-tls.ts';
 import { benchKubernetes } from './kubernetes.ts';
@@ -16,11 +17,12 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   tcp: benchTcp,
   memory: benchMemory,
   overhead: benchOverhead,
+  capture: benchCapture,
   kubernetes: benchKubernetes,
   'go-symbols': benchGoSymbols,
   'go-tls': benchGoTls,
 };
-const USUAL = ['pipeline', 'memory', 'kubernetes'];
+const USUAL = ['pipeline', 'memory', 'capture', 'kubernetes'];
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !(name in BENCHES));

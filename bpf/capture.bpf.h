@@ -11,6 +11,7 @@
 #define PLAINSIGHT_CAPTURE_H
 
 #include "emit.bpf.h"
+#include "frames.bpf.h"
 #include "scope.bpf.h"
 
 /* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
@@ -79,16 +80,55 @@ static __always_inline int announce(struct stream *stream, const struct endpoint
 	return 1;
 }
 
-/* The automaton over the first bytes, gathered across segments. Whether they begin a TLS record goes into *tls. */
-static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automaton, int *tls)
-{
-	__u8 head[64] = {}; /* FILTER_BYTES, with room for what the verifier believes */
-	__u64 most = smaller(bytes->length, FILTER_BYTES), filled = 0, segments = MASKED(bytes->segments, 63);
-	long error = 0;
+/* What look() answers: the automaton, and above it */
+#define LOOKS_LIKE_TLS 0x100
+/* A frame of HTTP/2 begins the chunk, */
+#define LOOKS_LIKE_FRAME 0x200
+/* and it is whole, or a header alone, and what follows is another. */
+#define LOOKS_LIKE_FRAMES 0x400
 
-	if (!bytes->segments) {
+static __always_inline int look_for_frames(const __u8 *head, __u64 filled, __u64 address, __u64 segments, __u64 length)
+{
+	struct frame_header first, second;
+	__u8 bytes[16] = {};
+	__u64 next;
+
+	if (filled < FRAME_HEADER_BYTES)
+		return 0;
+	first = read_frame_header(head);
+	if (!is_plausible_frame(&first))
+		return 0;
+	next = FRAME_HEADER_BYTES + (__u64)first.length;
+	if (length == next || length == FRAME_HEADER_BYTES)
+		return LOOKS_LIKE_FRAME | LOOKS_LIKE_FRAMES;
+	if (length < next + FRAME_HEADER_BYTES)
+		return LOOKS_LIKE_FRAME;
+	/* Of segments it is not worth the search. */
+	if (segments)
+		return LOOKS_LIKE_FRAME | LOOKS_LIKE_FRAMES;
+	if (bpf_probe_read_user(bytes, FRAME_HEADER_BYTES, (void *)(address + next)))
+		return 0;
+	second = read_frame_header(bytes);
+	return is_plausible_frame(&second) || second.type == FRAME_CONTINUATION ? LOOKS_LIKE_FRAME | LOOKS_LIKE_FRAMES
+										: 0;
+}
+
+/*
+ * What the first bytes, gathered across segments, begin. Global, with numbers for arguments, as emit_buffer() is, which
+ * keeps the bytes off the stack of whoever asks.
+ */
+__noinline int look(__u64 address, __u64 shape, __u64 automaton)
+{
+	const struct user_bytes bytes = {.address = address, .segments = shape >> 32, .length = (__u32)shape};
+	__u8 head[64] = {}; /* FILTER_BYTES, with room for what the verifier believes */
+	__u64 most = smaller(bytes.length, FILTER_BYTES), filled = 0;
+	__u64 segments = MASKED(smaller(bytes.segments, MAX_FILTER_SEGMENTS), 63);
+	long error = 0;
+	int seen = 0;
+
+	if (!bytes.segments) {
 		filled = MASKED(most, 31);
-		error = bpf_probe_read_user(head, filled, (void *)bytes->address);
+		error = bpf_probe_read_user(head, filled, (void *)bytes.address);
 	}
 	for (__u32 i = 0; i < MAX_FILTER_SEGMENTS; i++) {
 		struct user_iovec iov = {};
@@ -96,59 +136,100 @@ static __always_inline __u8 look_at(const struct user_bytes *bytes, __u8 automat
 
 		if (i >= segments)
 			break;
-		error |= read_segment(&iov, bytes, i);
+		error |= read_segment(&iov, &bytes, i);
 		n = MASKED(smaller(iov.length, most - filled), 31);
 		error |= bpf_probe_read_user(head + MASKED(filled, 31), n, (void *)iov.base);
 		filled += n;
 	}
 	if (error)
 		return FILTER_REFUSED;
-	*tls = is_tls_record(head, filled);
-	return filter_run(automaton, head, filled);
+	if (is_tls_record(head, filled))
+		seen = LOOKS_LIKE_TLS;
+	else
+		seen = look_for_frames(head, filled, address, bytes.segments, bytes.length);
+	return seen | filter_run(automaton, head, filled);
 }
 
 /*
  * A chunk moved. What it is was decided by `automaton` and `tls`; a front end that must know more of a plaintext chunk
- * before it is copied asks is_http_chunk() first.
+ * before it is copied asks judge() first.
  */
 struct verdict {
 	__u8 http;
 	__u8 tls;
-	__u8 reserved[2];
+	__u8 walks; /* its frames are walked */
+	__u8 reserved;
 };
 
+/* What the first bytes say of the connection. Non-zero: frames are walked from here on. */
+static __always_inline int recognise(struct stream *stream, int direction, int seen, __u8 before, __u64 position)
+{
+	__u8 automaton = seen & 0xff;
+	__u64 keep = 0;
+
+	if (automaton == FILTER_PREFACE) {
+		stream->http = HTTP_2;
+		keep = PREFACE_BYTES - preface_before(before);
+	} else if (automaton == FILTER_ACCEPTED && stream->http != HTTP_2) {
+		stream->http = HTTP_1;
+		return 0;
+	} else if (seen & LOOKS_LIKE_FRAMES && stream->http != HTTP_1) {
+		if (stream->http == HTTP_NONE)
+			stream->http = HTTP_2_JOINED;
+	} else if (!(seen & LOOKS_LIKE_FRAME && stream->http == HTTP_2)) {
+		return 0;
+	}
+	if (!stream->id)
+		stream->id = current_id();
+	if (begin_frames(stream->id, position, direction, keep)) {
+		count(COUNTER_LOST_MAP_FULL);
+		return 0;
+	}
+	return FOLLOWS_WALK;
+}
+
 static __always_inline struct verdict judge(struct stream *stream, int direction, const struct user_bytes *bytes,
-					    const struct settings *settings)
+					    const struct settings *settings, __u64 position)
 {
 	struct half *half = &stream->half[direction & 1];
 	struct verdict verdict = {};
-	int tls = 0;
+	int followed = 0, seen;
 	__u8 automaton;
 
 	if (!bytes->address) {
-		verdict.http = stream->http;
-		if (stream->http)
+		verdict.http = stream->http != HTTP_NONE;
+		if (verdict.http)
 			count(COUNTER_CHUNKS_OPAQUE);
 		else
 			count(COUNTER_CHUNKS_OTHER);
 		return verdict;
 	}
-	automaton = look_at(bytes, half->automaton, &tls);
-	half->automaton = automaton == FILTER_ACCEPTED ? FILTER_REFUSED : automaton;
-	if (automaton == FILTER_ACCEPTED) {
-		stream->http = 1;
-		half->budget = settings->capture_bytes;
-	} else if (stream->http && stream->last_direction != direction) {
-		/* A turn: what begins here may be a message whose start line follows other bytes. */
+	if (stream->http >= HTTP_2_JOINED)
+		followed = follow_frames(stream->id, position, direction, bytes->length);
+	if (followed & (FOLLOWS_WALK | FOLLOWS_PASS)) {
+		verdict.http = 1;
+		verdict.walks = followed & FOLLOWS_WALK;
+		count(COUNTER_CHUNKS_HTTP);
+		return verdict;
+	}
+	seen = look(bytes->address, bytes->length | (__u64)bytes->segments << 32, half->automaton);
+	verdict.walks = recognise(stream, direction, seen, half->automaton, position);
+	/* What was taken for HTTP/2, by frames alone, is not. */
+	if (stream->http == HTTP_2_JOINED && !verdict.walks && !(followed & FOLLOWS_OTHER))
+		stream->http = HTTP_NONE;
+	automaton = seen & 0xff;
+	half->automaton = automaton == FILTER_ACCEPTED || automaton == FILTER_PREFACE ? FILTER_REFUSED : automaton;
+	if (automaton == FILTER_ACCEPTED || (stream->http && stream->last_direction != direction)) {
+		/* A message; or a turn: what begins here may be one whose start line follows other bytes. */
 		half->budget = settings->capture_bytes;
 	}
 	stream->last_direction = direction;
-	verdict.tls = tls;
+	verdict.tls = (seen & LOOKS_LIKE_TLS) != 0;
 	/* TLS inside of a HTTP stream (CONNECT, Upgrade) is a tunnel: its ciphertext is not copied. */
-	verdict.http = (stream->http && !tls) || half->automaton != FILTER_REFUSED;
+	verdict.http = (stream->http && !verdict.tls) || half->automaton != FILTER_REFUSED;
 	if (verdict.http)
 		count(COUNTER_CHUNKS_HTTP);
-	else if (tls)
+	else if (verdict.tls)
 		count(COUNTER_CHUNKS_TLS);
 	else
 		count(COUNTER_CHUNKS_OTHER);
@@ -156,7 +237,8 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 }
 
 static __always_inline void capture(struct stream *stream, int direction, __u16 source, const struct user_bytes *bytes,
-				    const struct endpoint *endpoint, __u64 position)
+				    const struct endpoint *endpoint, __u64 position, int walks,
+				    const struct settings *settings)
 {
 	struct half *half = &stream->half[direction & 1];
 	__u64 shape = bytes->length | (__u64)bytes->segments << 32;
@@ -167,6 +249,15 @@ static __always_inline void capture(struct stream *stream, int direction, __u16 
 		stream->id = current_id();
 	if (!stream->announced && !announce(stream, endpoint, source))
 		return;
+	if (walks) {
+		emit_all_frames(stream->id, position, bytes->address, shape, how | settings->capture_bytes);
+		return;
+	}
+	if (stream->http >= HTTP_2_JOINED) {
+		/* Payload that is passed over, or out of step: its length is all that is told. */
+		emit_buffer(stream->id, position, 0, bytes->length, how);
+		return;
+	}
 	if (bytes->address) {
 		/*
 		 * The first bytes of what may become a start line, and chunks as short as a terminator, are few: they
@@ -221,6 +312,11 @@ static __always_inline void emit_close(struct stream *stream, int reset, __u16 s
 {
 	struct close_event *event;
 
+	if (stream->http >= HTTP_2_JOINED) {
+		__u64 id = stream->id;
+
+		bpf_map_delete_elem(&http2_connections, &id);
+	}
 	if (!stream->announced)
 		return;
 	stream->announced = 0;

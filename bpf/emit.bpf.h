@@ -40,17 +40,21 @@ struct user_bytes {
  */
 static __always_inline __u64 smaller(__u64 a, __u64 b)
 {
-	__s64 difference = a - b, sign = difference >> 63;
+	__s64 difference = a - b, sign;
 
-	asm volatile("" : "+r"(sign)); /* the compiler would see the minimum, and branch */
+	asm volatile("" : "+r"(difference)); /* the compiler would see the minimum, and branch */
+	sign = difference >> 63;
+	asm volatile("" : "+r"(sign));
 	return b + (difference & sign);
 }
 
 /* All bits where a < b, none where not; both below 2^63. */
 static __always_inline __u64 all_below(__u64 a, __u64 b)
 {
-	__s64 sign = (__s64)(a - b) >> 63;
+	__s64 sign = a - b;
 
+	asm volatile("" : "+r"(sign));
+	sign >>= 63;
 	asm volatile("" : "+r"(sign));
 	return sign;
 }
@@ -58,8 +62,10 @@ static __always_inline __u64 all_below(__u64 a, __u64 b)
 /* All bits for a number of 1..2^63, none for 0; without a branch too. */
 static __always_inline __u64 all_if(__u64 number)
 {
-	__s64 sign = -(__s64)number >> 63;
+	__s64 sign = -number;
 
+	asm volatile("" : "+r"(sign));
+	sign >>= 63;
 	asm volatile("" : "+r"(sign));
 	return sign;
 }
@@ -96,6 +102,8 @@ static __always_inline void fill_data(struct data_event *event, const struct chu
 	event->captured = captured;
 	event->direction = chunk->direction;
 	event->tail = tail;
+	event->pieces = 0;
+	event->slots = 0;
 	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
 	if (captured + tail)
 		count_by(COUNTER_CAPTURED_BYTES, captured + tail);
@@ -193,7 +201,8 @@ static __always_inline void emit_from_segments(const struct chunk *chunk)
 {
 	const struct user_bytes *bytes = &chunk->bytes;
 	__u32 wanted = chunk->wanted;
-	__u64 segments = MASKED(bytes->segments, 63), left = bytes->length, last = 0, kept = 0;
+	__u64 segments = MASKED(smaller(bytes->segments, MAX_SEGMENTS), 63);
+	__u64 left = bytes->length, last = 0, kept = 0;
 	__u32 length = bytes->length;
 	long failed = 0;
 

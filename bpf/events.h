@@ -69,8 +69,9 @@ struct open_event {
 };
 
 /*
- * `length` bytes moved at `position`. After this struct follow the first `captured` of them, then the last `tail`.
- * captured + tail <= length.
+ * `length` bytes moved at `position`. Without pieces, after this struct follow the first `captured` of them, then the last
+ * `tail`; captured + tail <= length. With pieces, there follow `slots` structs piece, of which the first `pieces` are used, and
+ * then the `captured` bytes of all of them; their lengths add up to `length`, and tail is 0.
  */
 struct data_event {
 	struct event_header header;
@@ -79,7 +80,15 @@ struct data_event {
 	__u32 captured;
 	__u8 direction; /* enum direction */
 	__u8 tail;
-	__u8 reserved[6];
+	__u8 pieces;
+	__u8 slots;
+	__u8 reserved[4];
+};
+
+/* A stretch of a chunk: `length` bytes, of which the first `captured` are there. */
+struct piece {
+	__u32 length;
+	__u32 captured;
 };
 
 struct end_event {
@@ -151,6 +160,7 @@ enum counter {
 	COUNTER_OFFSET_CONFLICT,   /* TLS connections whose structures do not: the address is withdrawn */
 	COUNTER_TCP_OVERFLOW,      /* TCP events that were counted in the overflow flow: the table of flows was full */
 	COUNTER_TCP_UNTRACKED,     /* TCP connections that found the table of connections full */
+	COUNTER_LOST_FRAMES,       /* HTTP/2 chunks of more frames than are walked: the rest is not looked at */
 	COUNTER_COUNT,
 };
 

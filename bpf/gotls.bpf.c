@@ -67,6 +67,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct tls_stream *tls = make_tls_stream(conn, pid);
 	struct endpoint endpoint = {.tls = conn};
+	struct verdict verdict;
 	struct stream *stream;
 	__u64 position;
 
@@ -80,7 +81,8 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 	}
 	count_plaintext(pid, length);
 	position = advance(stream, direction, length);
-	if (!judge(stream, direction, &bytes, settings).http)
+	verdict = judge(stream, direction, &bytes, settings, position);
+	if (!verdict.http)
 		return;
 	if (!tls->looked_below) {
 		__u64 sk = socket_below_go(conn, INSTRUCTION_POINTER(regs), bpf_get_attach_cookie(regs));
@@ -90,7 +92,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 			bind_below(tls, sk);
 	}
 	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;
-	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
+	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, settings);
 }
 
 /* Keeps the call that begins. Is there a place for it, and is it not one that began before? */

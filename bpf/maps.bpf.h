@@ -139,13 +139,21 @@ struct half {
 	__u8 reserved[7];
 };
 
+/* What a connection speaks, as far as is known. */
+enum http {
+	HTTP_NONE = 0,
+	HTTP_1,        /* a start line was seen */
+	HTTP_2_JOINED, /* bytes that look like frames of HTTP/2 were seen */
+	HTTP_2,        /* the preface was seen */
+};
+
 /* One connection, or one SSL object. */
 struct stream {
 	__u64 id;  /* 0: not yet given */
 	__u64 ssl; /* of a socket: the SSL object whose records it was seen to send; 0: none */
 	__u32 filter_epoch;
 	__u8 excluded;
-	__u8 http;      /* a start line was seen: everything goes to user space from here */
+	__u8 http;      /* enum http: everything goes to user space from there on */
 	__u8 announced; /* EVENT_OPEN was written */
 	__u8 last_direction;
 	__u8 ended;   /* bit per direction: EVENT_END was written */

@@ -14,6 +14,9 @@
 #include "sock.h"
 #include "tls-binding.bpf.h"
 
+/* What a system call takes (UIO_MAXIOV). */
+#define MOST_SEGMENTS 1024
+
 /*
  * The user's registers of the running system call; NULL where they are not a 64-bit program's. Read in place: a copy
  * would take a third of the stack.
@@ -62,8 +65,8 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 		bpf_probe_read_user(&iov, sizeof(iov), (void *)bytes->address);
 		bytes->address = iov.base;
 		bytes->segments = 0;
-	} else if (bytes->segments > MAX_SEGMENTS) {
-		bytes->segments = MAX_SEGMENTS;
+	} else if (bytes->segments > MOST_SEGMENTS) {
+		bytes->segments = MOST_SEGMENTS;
 	}
 }
 
@@ -196,7 +199,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
 	position = advance_socket(stream, direction, moved, sk);
-	verdict = judge(stream, direction, &bytes, settings);
+	verdict = judge(stream, direction, &bytes, settings, position);
 	stream->secure |= verdict.tls;
 	if (stream->secure && !verdict.tls && !verdict.http)
 		on_ciphertext(pid_tgid >> 32, moved, 0);
@@ -222,7 +225,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	}
 	if (!stream->announced)
 		fill_address(&address, sk);
-	capture(stream, direction, source, &bytes, &endpoint, position);
+	capture(stream, direction, source, &bytes, &endpoint, position, verdict.walks, settings);
 }
 
 /* The socket leaves a state in which it could send: an orderly end of what we send, or the end of everything. */

@@ -169,10 +169,10 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	endpoint.tls = call.ssl;
 	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;
 	position = advance(stream, direction, length);
-	verdict = judge(stream, direction, &bytes, settings);
+	verdict = judge(stream, direction, &bytes, settings, position);
 	if (!verdict.http)
 		return 0;
-	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position);
+	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, settings);
 	return 0;
 }
 

@@ -340,7 +340,7 @@ class Agent implements AgentHandle {
       ring: counters[COUNTER.LOST_RING]!,
       missed: this.#programs.misses(),
       map_full: counters[COUNTER.LOST_MAP_FULL]!,
-      truncated: counters[COUNTER.LOST_READ]!,
+      truncated: counters[COUNTER.LOST_READ]! + counters[COUNTER.LOST_FRAMES]!,
       queue: this.#streams.stats.evicted,
     };
   }

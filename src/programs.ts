@@ -26,6 +26,7 @@ const SHARED_MAPS = [
   'go_calls',
   'tls_streams',
   'tls_processes',
+  'http2_connections',
 ] as const;
 
 /** bpf/tls.bpf.c: one pair that reads the attach cookie, and one program per cookie for kernels without it. */

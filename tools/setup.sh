@@ -5,6 +5,7 @@
 #
 #   setup.sh            what `plainsight run` needs
 #   setup.sh --test     what the tests need besides: real servers and clients, clang-format
+#   setup.sh --servers  what the tests of real servers need besides those
 #   setup.sh --demo     what the demo needs besides: nginx, openssl
 #   setup.sh --page     what the tests of the page need: Chromium, nginx, openssl
 #   setup.sh --build    no Debian packages are looked at: npm packages and the build only
@@ -19,6 +20,7 @@ packages=run
 case ${1-} in
 '') ;;
 --test) packages=test ;;
+--servers) packages=servers ;;
 --demo) packages=demo ;;
 --page) packages=page ;;
 --build) packages=none ;;
@@ -50,10 +52,11 @@ needs=(
 	clang:clang llvm-strip:llvm llvm-readelf:llvm
 	/usr/include/bpf/libbpf.h:libbpf-dev /usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev
 )
-[[ $packages == test ]] && needs+=(
+[[ $packages == test || $packages == servers ]] && needs+=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey runc:runc
 	ip:iproute2 nft:nftables
 )
+[[ $packages == servers ]] && needs+=(nghttpd:nghttp2-server caddy:caddy etcd:etcd-server etcdctl:etcd-client)
 [[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
 [[ $packages == page ]] && needs+=(chromium:chromium)
 
@@ -111,22 +114,29 @@ can_be_installed() { apt-cache --quiet=0 policy "$@" 2>/dev/null | grep -c 'Cand
 
 # A package of a server starts its service when it is installed and at every boot. Neither is wanted here: systemd starts
 # no masked unit, and elsewhere invoke-rc.d starts nothing in runlevel 1.
-masked=
+services=(nginx-light:nginx caddy:caddy etcd-server:etcd)
+masked=()
 unmask() {
-	[[ -n $masked ]] || return 0
-	systemctl unmask --quiet "$masked" && systemctl disable --quiet "$masked" && masked=
+	local service
+	for service in "${masked[@]}"; do
+		systemctl unmask --quiet "$service" && systemctl disable --quiet "$service" || return
+	done
+	masked=()
 } >>build/apt.log 2>&1
 
 install() {
-	local status=0
-	if [[ -d /run/systemd/system && " $* " == *' nginx-light '* ]] && ! systemctl cat nginx.service >/dev/null 2>&1; then
+	local status=0 entry service
+	for entry in "${services[@]}"; do
+		service=${entry#*:}.service
+		[[ -d /run/systemd/system && " $* " == *" ${entry%%:*} "* ]] || continue
+		systemctl cat "$service" >/dev/null 2>&1 && continue
 		trap unmask EXIT
-		systemctl mask nginx.service >>build/apt.log 2>&1 || return
-		masked=nginx.service
-	fi
+		systemctl mask "$service" >>build/apt.log 2>&1 || return
+		masked+=("$service")
+	done
 	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >>build/apt.log 2>&1 || status=$?
-	unmask || say "nginx.service could not be unmasked and disabled; the reason is in build/apt.log"
+	unmask || say "${masked[*]} could not be unmasked and disabled; the reason is in build/apt.log"
 	return "$status"
 }
 
@@ -176,7 +186,7 @@ install_format_checker() {
 
 if [[ $packages != none ]]; then
 	install_packages
-	if [[ $packages == test ]]; then install_format_checker; fi
+	if [[ $packages == test || $packages == servers ]]; then install_format_checker; fi
 fi
 
 # --- npm packages ------------------------------------------------------------------------------------------------------

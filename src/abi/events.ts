@@ -54,7 +54,8 @@ export const COUNTER = {
   OFFSET_CONFLICT: 17,
   TCP_OVERFLOW: 18,
   TCP_UNTRACKED: 19,
-  COUNT: 20,
+  LOST_FRAMES: 20,
+  COUNT: 21,
 } as const;
 
 export const ROLE = {
@@ -114,6 +115,14 @@ export const DATA_EVENT = {
   captured: 44,
   direction: 48,
   tail: 49,
+  pieces: 50,
+  slots: 51,
+} as const;
+
+export const PIECE = {
+  sizeBytes: 8,
+  length: 0,
+  captured: 4,
 } as const;
 
 export const END_EVENT = {

@@ -13,6 +13,7 @@ import {
   EVENT_HEADER,
   EVENT_KIND,
   OPEN_EVENT,
+  PIECE,
   PROCESS_EVENT,
 } from '../abi/events.ts';
 import type { ChunkSink, ConnectionId, ConnectionInfo, Direction, Owner } from '../stream/contract.ts';
@@ -148,8 +149,24 @@ export class EventDecoder {
     const captured = this.#words[(at + DATA_EVENT.captured) >> 2]!;
     const direction = this.#bytes[at + DATA_EVENT.direction]! as Direction;
     const tail = this.#bytes[at + DATA_EVENT.tail]!;
+    if (direction > 1) {
+      this.#malformed++;
+      return;
+    }
+    const pieces = this.#bytes[at + DATA_EVENT.pieces]!;
+    const slots = this.#bytes[at + DATA_EVENT.slots]!;
+    if (pieces > 0) {
+      const table = at + DATA_EVENT.sizeBytes;
+      const from = table + slots * PIECE.sizeBytes;
+      if (pieces > slots || from + captured > at + size || !this.#piecesFit(table, pieces, lengthBytes, captured)) {
+        this.#malformed++;
+      } else {
+        this.#pieces(id, pid, timeNs, direction, position, table, pieces, from);
+      }
+      return;
+    }
     const start = at + DATA_EVENT.sizeBytes;
-    if (size < DATA_EVENT.sizeBytes + captured + tail || captured + tail > lengthBytes || direction > 1) {
+    if (size < DATA_EVENT.sizeBytes + captured + tail || captured + tail > lengthBytes) {
       this.#malformed++;
       return;
     }
@@ -158,6 +175,40 @@ export class EventDecoder {
     if (tail > 0) {
       const tailPosition = position + lengthBytes - tail;
       this.#sink.data(id, pid, timeNs, direction, tailPosition, tail, this.#bytes, middle, middle + tail);
+    }
+  }
+
+  #piecesFit(table: number, pieces: number, lengthBytes: number, captured: number): boolean {
+    let lengths = 0;
+    let bytes = 0;
+    for (let piece = table; piece < table + pieces * PIECE.sizeBytes; piece += PIECE.sizeBytes) {
+      const length = this.#words[(piece + PIECE.length) >> 2]!;
+      const kept = this.#words[(piece + PIECE.captured) >> 2]!;
+      if (kept > length) return false;
+      lengths += length;
+      bytes += kept;
+    }
+    return lengths === lengthBytes && bytes === captured;
+  }
+
+  #pieces(
+    id: number,
+    pid: number,
+    timeNs: number,
+    direction: Direction,
+    position: number,
+    table: number,
+    pieces: number,
+    from: number,
+  ): void {
+    let next = position;
+    let start = from;
+    for (let piece = table; piece < table + pieces * PIECE.sizeBytes; piece += PIECE.sizeBytes) {
+      const length = this.#words[(piece + PIECE.length) >> 2]!;
+      const end = start + this.#words[(piece + PIECE.captured) >> 2]!;
+      this.#sink.data(id, pid, timeNs, direction, next, length, this.#bytes, start, end);
+      next += length;
+      start = end;
     }
   }
 

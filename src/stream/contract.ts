@@ -151,6 +151,8 @@ export type GapCause = 'truncated' | 'lost';
 
 /** One protocol's reading of one connection. Bytes of a direction arrive in order, each once. */
 export interface Session {
+  /** What was taken for this protocol was none: the connection is asked anew what it speaks. Absent: never. */
+  readonly isMistaken?: boolean;
   data(direction: Direction, timeNs: number, bytes: Uint8Array, start: number, end: number): void;
   gap(direction: Direction, timeNs: number, lengthBytes: number, cause: GapCause): void;
   end(direction: Direction, timeNs: number): void;

@@ -147,6 +147,7 @@ export class Streams implements ChunkSink {
     if (direction === INGRESS) connection.ingressPosition = next;
     else connection.egressPosition = next;
 
+    if (connection.session?.isMistaken === true) connection.session = undefined;
     if (connection.session === undefined) {
       if (from < to) this.#detect(connection, direction, next - length, timeNs, bytes, from, to);
       else this.#drop(connection, direction);

@@ -26,6 +26,9 @@
 #include "../../bpf/cgroup.bpf.c"
 #undef LICENSE
 
+/* Of the host's kernel, which lets no other task take the CPU. */
+int LINUX_KERNEL_VERSION;
+
 #include "world.h"
 
 /* --- the programs -------------------------------------------------------------------------------------------------- */
@@ -149,7 +152,7 @@ static int (*fixed_program(void))(struct pt_regs *)
 	return fixed_programs[cookie];
 }
 
-/* filter HEX...: A accepted, R refused, P pending, after each piece. */
+/* filter HEX...: A accepted, H the preface of HTTP/2, R refused, P pending, after each piece. */
 static void run_filter(void)
 {
 	__u8 automaton = 0, bytes[4096];
@@ -164,8 +167,11 @@ static void run_filter(void)
 		automaton = filter_run(automaton, exact, length);
 		free(exact);
 		putchar(' ');
-		putchar(automaton == FILTER_ACCEPTED ? 'A' : automaton == FILTER_REFUSED ? 'R' : 'P');
-		if (automaton == FILTER_ACCEPTED)
+		putchar(automaton == FILTER_ACCEPTED  ? 'A'
+			: automaton == FILTER_PREFACE ? 'H'
+			: automaton == FILTER_REFUSED ? 'R'
+						      : 'P');
+		if (automaton == FILTER_ACCEPTED || automaton == FILTER_PREFACE)
 			automaton = FILTER_REFUSED;
 	}
 	putchar('\n');

@@ -13,6 +13,7 @@ import {
   EVENT_HEADER,
   EVENT_KIND,
   OPEN_EVENT,
+  PIECE,
   PROCESS_EVENT,
 } from '../../src/abi/events.ts';
 import { EventDecoder } from '../../src/capture/event-decoder.ts';
@@ -26,8 +27,10 @@ export interface DataRecord {
   readonly position: number;
   readonly length: number;
   readonly direction: number;
-  /** The first bytes of the chunk. */
+  /** The first bytes of the chunk; with pieces, those of all of them. */
   readonly captured: Buffer;
+  /** Of HTTP/2: stretches of the chunk, in order. */
+  readonly pieces: readonly { readonly length: number; readonly captured: Buffer }[];
   /** The last bytes of the chunk. */
   readonly tail: Buffer;
 }
@@ -155,25 +158,50 @@ function readData(bytes: Buffer, common: Pick<DataRecord, 'source' | 'pid' | 'ti
   const length = bytes.readUInt32LE(DATA_EVENT.length);
   const captured = bytes.readUInt32LE(DATA_EVENT.captured);
   const tail = bytes[DATA_EVENT.tail]!;
+  const pieces = bytes[DATA_EVENT.pieces]!;
+  const slots = bytes[DATA_EVENT.slots]!;
   const direction = bytes[DATA_EVENT.direction]!;
   assert.notEqual(common.connection, 0);
   assert.ok(length > 0);
   assert.ok(tail <= 8);
   assert.ok(captured < 16384);
   assert.ok(captured + tail <= length, `${captured} and ${tail} bytes of a chunk of ${length}`);
-  assert.equal(bytes.length, DATA_EVENT.sizeBytes + captured + tail);
+  assert.ok(pieces <= slots && pieces > 0 === slots > 0 && (pieces === 0 || tail === 0));
+  const start = DATA_EVENT.sizeBytes + slots * PIECE.sizeBytes;
+  assert.equal(bytes.length, start + captured + tail);
   assert.ok(direction <= 1);
-  assert.ok(bytes.subarray(DATA_EVENT.tail + 1, DATA_EVENT.sizeBytes).every((byte) => byte === 0));
-  const middle = DATA_EVENT.sizeBytes + captured;
+  assert.ok(bytes.subarray(DATA_EVENT.slots + 1, DATA_EVENT.sizeBytes).every((byte) => byte === 0));
+  const middle = start + captured;
   return {
     kind: 'data',
     ...common,
     position: Number(bytes.readBigUInt64LE(DATA_EVENT.position)),
     length,
     direction,
-    captured: bytes.subarray(DATA_EVENT.sizeBytes, middle),
+    captured: bytes.subarray(start, middle),
     tail: bytes.subarray(middle),
+    pieces: readPieces(bytes, pieces, slots, length),
   };
+}
+
+function readPieces(bytes: Buffer, count: number, slots: number, length: number): DataRecord['pieces'] {
+  let at = DATA_EVENT.sizeBytes + slots * PIECE.sizeBytes;
+  const pieces = Array.from({ length: slots }, (_, index) => {
+    const piece = DATA_EVENT.sizeBytes + index * PIECE.sizeBytes;
+    const end = at + bytes.readUInt32LE(piece + PIECE.captured);
+    const captured = bytes.subarray(at, end);
+    at = end;
+    return { length: bytes.readUInt32LE(piece + PIECE.length), captured };
+  });
+  if (slots > 0) assert.equal(at, bytes.length);
+  if (count > 0)
+    assert.equal(
+      pieces.slice(0, count).reduce((sum, piece) => sum + piece.length, 0),
+      length,
+    );
+  assert.ok(pieces.slice(0, count).every((piece) => piece.length > 0 && piece.captured.length <= piece.length));
+  assert.ok(pieces.slice(count).every((piece) => piece.length === 0 && piece.captured.length === 0));
+  return pieces.slice(0, count);
 }
 
 /** The agent's own decoder takes each of them, and finds no other number of them. */

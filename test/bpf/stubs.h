@@ -65,7 +65,7 @@ static struct {
 
 /* --- user memory --------------------------------------------------------------------------------------------------- */
 
-#define MAX_REGIONS 128
+#define MAX_REGIONS 4096
 #define USER_END (1ULL << 47)
 
 struct region {

@@ -8,6 +8,7 @@ import {
   EVENT_HEADER,
   EVENT_KIND,
   OPEN_EVENT,
+  PIECE,
   PROCESS_EVENT,
 } from '../../src/abi/events.ts';
 import { EventDecoder } from '../../src/capture/event-decoder.ts';
@@ -221,4 +222,65 @@ test('records that claim more than they hold are counted, and read nothing', () 
   assert.deepEqual(decode(unknown), [counts({ malformed: 1 })]);
   const tiny = new Records().add(EVENT_KIND.DATA, DATA_EVENT.sizeBytes, { [EVENT_HEADER.size]: [32, 4] });
   assert.deepEqual(decode(tiny), [counts({ malformed: 1 })]);
+});
+
+/** A data record of two used slots of four. */
+function pieces(lengths: readonly [number, number][], slots: number, length: number, bytes: string): Records {
+  const fields: Record<number, [8 | 16 | 32 | 64, number]> = {
+    [DATA_EVENT.position]: [64, 1000],
+    [DATA_EVENT.length]: [32, length],
+    [DATA_EVENT.captured]: [32, bytes.length],
+    [DATA_EVENT.pieces]: [8, lengths.length],
+    [DATA_EVENT.slots]: [8, slots],
+  };
+  for (const [index, [all, captured]] of lengths.entries()) {
+    const at = DATA_EVENT.sizeBytes + index * PIECE.sizeBytes;
+    fields[at + PIECE.length] = [32, all];
+    fields[at + PIECE.captured] = [32, captured];
+  }
+  return new Records().add(EVENT_KIND.DATA, DATA_EVENT.sizeBytes + slots * PIECE.sizeBytes, fields, bytes);
+}
+
+test('pieces of a chunk come one after the other, each with its position and its gap', () => {
+  const calls = decode(
+    pieces(
+      [
+        [300, 3],
+        [700, 0],
+        [24, 4],
+      ],
+      4,
+      1024,
+      'abcdefg',
+    ),
+  );
+  assert.deepEqual(
+    calls.filter((call) => Array.isArray(call) && call[0] === 'data').map((call) => (call as unknown[]).slice(5)),
+    [
+      [1000, 300, 'abc'],
+      [1300, 700, ''],
+      [2000, 24, 'defg'],
+    ],
+  );
+});
+
+test('pieces that do not make up their chunk are malformed', () => {
+  const cases: [[number, number][], number, number, string][] = [
+    [[[10, 11]], 4, 10, 'abcdefghijk'],
+    [[[10, 2]], 4, 11, 'ab'],
+    [[[10, 2]], 4, 10, 'abc'],
+    [
+      [
+        [5, 0],
+        [5, 0],
+      ],
+      1,
+      10,
+      '',
+    ],
+  ];
+  for (const [lengths, slots, length, bytes] of cases) {
+    const calls = decode(pieces(lengths, slots, length, bytes));
+    assert.ok(calls.every((call) => !Array.isArray(call) || call[0] !== 'data'));
+  }
 });

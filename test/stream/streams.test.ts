@@ -224,3 +224,38 @@ test('addresses that are found later, and refuted, are those of the connection',
   streams.bound(2, 7, '10.0.0.1:443', '10.0.0.2:5000');
   assert.equal(streams.stats.connections, 1);
 });
+
+test('a session that was a mistake gives way to what comes after it', () => {
+  const log: string[] = [];
+  const mistaken: Protocol = {
+    name: 'mistaken',
+    matches: (bytes, start): Match => (bytes[start] === 0x3f ? 'yes' : 'no'),
+    open: () => {
+      let isMistaken = false;
+      return {
+        get isMistaken() {
+          return isMistaken;
+        },
+        data: (_direction, _timeNs, _bytes, start, end) => {
+          isMistaken = end - start > 1;
+          log.push(`mistaken ${end - start}`);
+        },
+        gap: () => log.push('gap'),
+        end: () => {},
+        close: () => {},
+      };
+    },
+  };
+  const streams = new Streams({
+    protocols: [mistaken, recorder('hello', log)],
+    sink: { transaction: () => {}, incomplete: () => {} },
+    describe: (id, pid) => info(id, pid),
+    ownerOf: owner,
+  });
+  streams.open(info(1), 0);
+  for (const text of ['?', 'hello', 'hello']) {
+    const bytes = Buffer.from(text);
+    streams.data(1, 1, 5, INGRESS, -1, bytes.length, bytes, 0, bytes.length);
+  }
+  assert.deepEqual(log, ['mistaken 1', 'mistaken 5', '1 is hello of p1', 'in 5 hello p1']);
+});

@@ -8,6 +8,7 @@
 struct event_header event_header;
 struct open_event open_event;
 struct data_event data_event;
+struct piece piece;
 struct end_event end_event;
 struct close_event close_event;
 struct bound_event bound_event;

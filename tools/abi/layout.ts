@@ -10,6 +10,7 @@ export const STRUCTS = [
   'event_header',
   'open_event',
   'data_event',
+  'piece',
   'end_event',
   'close_event',
   'bound_event',

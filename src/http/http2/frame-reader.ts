@@ -83,6 +83,8 @@ export class FrameReader {
   state = READER_JOIN;
   /** Every frame since the beginning of the connection was seen, settings included. */
   certain = false;
+  /** This is HTTP/2: it does not take plausible headers any more. */
+  isProven = false;
   /** A header block has begun, a SETTINGS frame has been read. */
   hasBlocks = false;
   hasSettings = false;
@@ -254,6 +256,8 @@ export class FrameReader {
       // The beginning of this direction may have been missed.
       if (!isPlausible(length, type, flags, id)) return this.#failAt(end);
       this.certain = type === FRAME_SETTINGS && flags === 0;
+    } else if (!this.isProven && !this.certain && !isPlausible(length, type, flags, id)) {
+      return this.#failAt(end);
     }
     this.#type = type;
     this.#flags = flags;

@@ -98,6 +98,12 @@ export class Http2Session implements Session, FrameEvents {
     if (upgraded !== undefined) this.#upgrade(upgraded);
   }
 
+  /** A join that nothing has come of. */
+  get isMistaken(): boolean {
+    if (this.#proven || this.#streams.size > 0) return false;
+    return this.#ingress.state === READER_JOIN && this.#egress.state === READER_JOIN;
+  }
+
   data(direction: Direction, timeNs: number, bytes: Uint8Array, start: number, end: number): void {
     (direction === INGRESS ? this.#ingress : this.#egress).data(timeNs, bytes, start, end);
   }
@@ -386,6 +392,8 @@ export class Http2Session implements Session, FrameEvents {
 
   #tell(stream: RequestStream, endNs: number, grpc: GrpcCall | undefined): void {
     this.#proven = true;
+    this.#ingress.isProven = true;
+    this.#egress.isProven = true;
     this.#sink.transaction({
       connection: this.#connection,
       owner: this.#connection.owner,
