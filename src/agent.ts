@@ -106,6 +106,7 @@ class Agent implements AgentHandle {
     this.#metrics = new Metrics({
       buckets: config.buckets,
       maxSeries: config.maxSeries,
+      wallOffsetSeconds: Number(this.wallOffsetNs) / 1e9,
       build: { version: packageVersion(), kernel: release(), arch: process.arch },
       self: {
         features: () => this.#programs.features(),
