@@ -132,6 +132,8 @@ enum counter {
 	COUNTER_BOUND_OFFSET,      /* TLS connections whose socket was found in their own structures */
 	COUNTER_OFFSET_AGREED,     /* TLS connections whose structures agree with what was found before */
 	COUNTER_OFFSET_CONFLICT,   /* TLS connections whose structures do not: the address is withdrawn */
+	COUNTER_UNBOUND,           /* TLS connections that were announced without an address */
+	COUNTER_QUIC,              /* datagrams that begin a QUIC connection: seen, not decoded */
 	COUNTER_COUNT,
 };
 

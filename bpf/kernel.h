@@ -32,8 +32,21 @@ struct sock_common {
 	struct in6_address skc_v6_rcv_saddr;
 } RELOCATED;
 
+struct upid {
+	int nr;
+} RELOCATED;
+
+struct pid {
+	struct upid numbers[1]; /* the first is that of the initial namespace */
+} RELOCATED;
+
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
+	struct pid *sk_peer_pid;
+	__u8 sk_shutdown;
 	__u16 sk_type;
 	__u16 sk_protocol;
 } RELOCATED;
@@ -43,8 +56,15 @@ struct tcp_sock {
 	__u32 write_seq;  /* behind the last byte that it has written */
 } RELOCATED;
 
+struct unix_sock {
+	struct sock *peer;
+} RELOCATED;
+
+struct file;
+
 struct socket {
 	struct sock *sk;
+	struct file *file;
 } RELOCATED;
 
 struct qstr {
@@ -61,6 +81,7 @@ struct path {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 } RELOCATED;
 
 struct file {
@@ -104,9 +125,13 @@ struct task_struct {
 
 #pragma clang diagnostic pop
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define PROTO_TCP 6
+#define PROTO_UDP 17
+#define SOCK_STREAM 1
+#define SHUTDOWN_MASK 3     /* RCV_SHUTDOWN and SEND_SHUTDOWN */
 #define SOCKET_MODE 0140000 /* S_IFSOCK */
 #define MODE_MASK 0170000   /* S_IFMT */
 #define ASIDE_FLAGS 0x2003  /* MSG_OOB, MSG_PEEK, MSG_ERRQUEUE: what is received is not the next of the stream */

@@ -111,7 +111,10 @@ class Agent implements AgentHandle {
       self: {
         features: () => this.#programs.features(),
         tlsProcesses: () => this.#tlsProcesses(),
-        eventsByKind: () => this.#decoder.eventsByKind(),
+        eventsByKind: () => ({
+          ...this.#decoder.eventsByKind(),
+          quic: this.#programs.counters()[COUNTER.QUIC]!,
+        }),
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections, tls: this.#decoder.tlsConnections }),
         bindings: () => this.#bindings(),
@@ -342,6 +345,7 @@ class Agent implements AgentHandle {
         excluded: counters[COUNTER.CHUNKS_EXCLUDED],
         opaque: counters[COUNTER.CHUNKS_OPAQUE],
         insideTls: counters[COUNTER.CHUNKS_INSIDE_TLS],
+        quic: counters[COUNTER.QUIC],
       },
       capturedBytes: counters[COUNTER.CAPTURED_BYTES],
       unpairedReturns: counters[COUNTER.UNPAIRED_RETURN],

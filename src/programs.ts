@@ -50,7 +50,16 @@ function isPreemptible(kernel: string): boolean {
 export type FeatureReason = 'ok' | 'disabled' | 'unsupported' | 'not_needed' | 'unsafe' | `error_${string}`;
 
 export interface Feature {
-  readonly feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'uprobe_multi' | 'attach_cookie' | 'uretprobe';
+  readonly feature:
+    | 'tls'
+    | 'gotls'
+    | 'socket'
+    | 'unix'
+    | 'syscall'
+    | 'process'
+    | 'uprobe_multi'
+    | 'attach_cookie'
+    | 'uretprobe';
   readonly enabled: boolean;
   readonly reason: FeatureReason;
 }
@@ -142,6 +151,7 @@ export class Programs {
     } else {
       if (this.#native.probeFeature('sock_length_tracepoints').errno === 0) this.#load('socket');
       else this.#set('socket', false, 'unsupported');
+      if (this.isEnabled('socket')) this.#load('unix');
       if (this.isEnabled('socket')) this.#set('syscall', false, 'not_needed');
       else if (socketSource === 'socket') this.#set('syscall', false, 'disabled');
       else this.#load('syscall');
@@ -156,7 +166,7 @@ export class Programs {
     this.#ring = this.#native.openRingBuffer(this.#map('events'), BATCH_BYTES);
   }
 
-  #load(feature: 'tls' | 'gotls' | 'socket' | 'syscall' | 'process'): void {
+  #load(feature: 'tls' | 'gotls' | 'socket' | 'unix' | 'syscall' | 'process'): void {
     const path = fromRoot(`build/bpf/${process.arch}/${feature}.bpf.o`);
     try {
       const object = this.#native.openObject(path, {
@@ -202,10 +212,11 @@ export class Programs {
   /** Attaches the socket front end that was loaded. */
   attachSockets(): void {
     this.#attachAll('socket');
+    this.#attachAll('unix');
     this.#attachAll('syscall');
   }
 
-  #attachAll(feature: 'socket' | 'syscall' | 'process'): void {
+  #attachAll(feature: 'socket' | 'unix' | 'syscall' | 'process'): void {
     const object = this.#objects.get(feature);
     if (!object || !this.isEnabled(feature)) return;
     const links: Link[] = [];

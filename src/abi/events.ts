@@ -44,7 +44,9 @@ export const COUNTER = {
   BOUND_OFFSET: 15,
   OFFSET_AGREED: 16,
   OFFSET_CONFLICT: 17,
-  COUNT: 18,
+  UNBOUND: 18,
+  QUIC: 19,
+  COUNT: 20,
 } as const;
 
 export const EVENT_HEADER = {
@@ -95,17 +97,6 @@ export const CLOSE_EVENT = {
   reset: 32,
 } as const;
 
-export const BOUND_EVENT = {
-  sizeBytes: 72,
-  family: 32,
-  localPort: 34,
-  remotePort: 36,
-  local: 40,
-  localBytes: 16,
-  remote: 56,
-  remoteBytes: 16,
-} as const;
-
 export const PROCESS_EVENT = {
   sizeBytes: 112,
   processStartNs: 32,
@@ -114,13 +105,6 @@ export const PROCESS_EVENT = {
   commBytes: 16,
   executable: 64,
   executableBytes: 48,
-} as const;
-
-export const TLS_PROCESS = {
-  sizeBytes: 24,
-  plaintext: 0,
-  ciphertext: 8,
-  known: 16,
 } as const;
 
 export const SETTINGS = {
