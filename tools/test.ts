@@ -45,7 +45,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
 };
 
 /** Folders of test/ with commands of their own. */
-const ELSEWHERE = ['vm', 'go', 'stacks', 'deploy', 'page'];
+const ELSEWHERE = ['vm', 'go', 'stacks', 'deploy', 'page', 'http-servers'];
 
 /** Bits of CapEff (include/uapi/linux/capability.h). */
 const CAP_SYS_ADMIN = 1n << 21n;
