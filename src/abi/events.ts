@@ -97,6 +97,17 @@ export const CLOSE_EVENT = {
   reset: 32,
 } as const;
 
+export const BOUND_EVENT = {
+  sizeBytes: 72,
+  family: 32,
+  localPort: 34,
+  remotePort: 36,
+  local: 40,
+  localBytes: 16,
+  remote: 56,
+  remoteBytes: 16,
+} as const;
+
 export const PROCESS_EVENT = {
   sizeBytes: 112,
   processStartNs: 32,
@@ -105,6 +116,13 @@ export const PROCESS_EVENT = {
   commBytes: 16,
   executable: 64,
   executableBytes: 48,
+} as const;
+
+export const TLS_PROCESS = {
+  sizeBytes: 24,
+  plaintext: 0,
+  ciphertext: 8,
+  known: 16,
 } as const;
 
 export const SETTINGS = {
