@@ -161,6 +161,7 @@ enum counter {
 	COUNTER_TCP_OVERFLOW,      /* TCP events that were counted in the overflow flow: the table of flows was full */
 	COUNTER_TCP_UNTRACKED,     /* TCP connections that found the table of connections full */
 	COUNTER_LOST_FRAMES,       /* HTTP/2 chunks of more frames than are walked: the rest is not looked at */
+	COUNTER_QUIC,              /* datagrams that begin a QUIC connection: seen, not decoded */
 	COUNTER_COUNT,
 };
 

@@ -53,12 +53,24 @@ struct sock_common {
 	unsigned long skc_flags;
 } RELOCATED;
 
+struct upid {
+	int nr;
+} RELOCATED;
+
+struct pid {
+	struct upid numbers[1]; /* the first is that of the initial namespace */
+} RELOCATED;
+
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
+	struct pid *sk_peer_pid;
+	__u8 sk_shutdown;
 	__u16 sk_type;
 	__u16 sk_protocol;
 	int sk_err;
-	struct socket *sk_socket; /* NULL: no process holds it any more */
 	struct sock_cgroup_data sk_cgrp_data;
 } RELOCATED;
 
@@ -72,8 +84,15 @@ struct tcp_sock {
 	__u64 bytes_received; /* in order; the peer's FIN counts as one */
 } RELOCATED;
 
+struct unix_sock {
+	struct sock *peer;
+} RELOCATED;
+
+struct file;
+
 struct socket {
 	struct sock *sk;
+	struct file *file;
 } RELOCATED;
 
 struct qstr {
@@ -90,6 +109,7 @@ struct path {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 } RELOCATED;
 
 struct file {
@@ -159,9 +179,13 @@ struct task_struct {
 
 #pragma clang diagnostic pop
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define PROTO_TCP 6
+#define PROTO_UDP 17
+#define SOCK_STREAM 1
+#define SHUTDOWN_MASK 3     /* RCV_SHUTDOWN and SEND_SHUTDOWN */
 #define SOCKET_MODE 0140000 /* S_IFSOCK */
 #define MODE_MASK 0170000   /* S_IFMT */
 #define ASIDE_FLAGS 0x2003  /* MSG_OOB, MSG_PEEK, MSG_ERRQUEUE: what is received is not the next of the stream */

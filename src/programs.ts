@@ -50,7 +50,7 @@ function isPreemptible(kernel: string): boolean {
 }
 
 /** bpf/NAME.bpf.c */
-type ProgramSet = 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'cgroup' | 'tcp';
+type ProgramSet = 'tls' | 'gotls' | 'socket' | 'syscall' | 'process' | 'cgroup' | 'tcp' | 'unix';
 
 /** `enum scope` of bpf/events.h: what holds for processes none of whose cgroups was decided about. */
 export type DefaultScope = 'unlimited' | 'in' | 'out';
@@ -159,6 +159,7 @@ export class Programs {
     } else {
       if (this.#native.probeFeature('sock_length_tracepoints').errno === 0) this.#load('socket');
       else this.#set('socket', false, 'unsupported');
+      if (this.isEnabled('socket')) this.#load('unix');
       if (this.isEnabled('socket')) this.#set('syscall', false, 'not_needed');
       else if (socketSource === 'socket') this.#set('syscall', false, 'disabled');
       else this.#load('syscall');
@@ -222,6 +223,7 @@ export class Programs {
   /** Attaches the socket front end that was loaded. */
   attachSockets(): void {
     this.#attachAll('socket');
+    this.#attachAll('unix');
     this.#attachAll('syscall');
   }
 

@@ -55,7 +55,8 @@ export const COUNTER = {
   TCP_OVERFLOW: 18,
   TCP_UNTRACKED: 19,
   LOST_FRAMES: 20,
-  COUNT: 21,
+  QUIC: 21,
+  COUNT: 22,
 } as const;
 
 export const ROLE = {

@@ -1,10 +1,18 @@
 /** Addresses as the kernel hands them over, as text. */
 
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** `1.2.3.4:80`, `[2001:db8::1]:80` (RFC 5952); undefined for any other family. A v4-mapped address is shown as v4. */
+/**
+ * `1.2.3.4:80`, `[2001:db8::1]:80` (RFC 5952); undefined for any other family. A v4-mapped address is shown as
+ * v4. A Unix socket is named by the process that has it: `unix:PID`, undefined where that is not known.
+ */
 export function formatEndpoint(family: number, address: Uint8Array, port: number): string | undefined {
+  if (family === AF_UNIX) {
+    const pid = address[0]! + address[1]! * 2 ** 8 + address[2]! * 2 ** 16 + address[3]! * 2 ** 24;
+    return pid === 0 ? undefined : `unix:${pid}`;
+  }
   const text = formatAddress(family, address);
   return text?.includes(':') ? `[${text}]:${port}` : text && `${text}:${port}`;
 }

@@ -1,15 +1,15 @@
 /**
- * `tail`: a line for each finished transaction, as it happens. A slow reader costs lines, which are counted, and never
+ * `tail`: a line for each finished transaction and each finished stream, as it happens. A slow reader costs lines, which are counted, and never
  * memory or captured traffic.
  */
 
-import type { Transaction } from '../stream/contract.ts';
+import type { FinishedStream, Transaction } from '../stream/contract.ts';
 import type { Arguments } from './arguments.ts';
 import type { Context } from './context.ts';
 import { Lifetime } from './lifetime.ts';
 import { Output } from './output.ts';
 import { prepare, runAgent } from './start.ts';
-import { transactionJson, transactionText } from './transaction-line.ts';
+import { streamJson, streamText, transactionJson, transactionText } from './transaction-line.ts';
 
 /** Transactions that end between the first probe and the last are few. */
 const EARLY_LIMIT = 1000;
@@ -21,29 +21,31 @@ export async function tail(args: Arguments, context: Context): Promise<number> {
   const output = new Output(context.stdout);
   void output.broken.then(() => lifetime.end());
 
-  const format = args.switches.has('json') ? transactionJson : transactionText;
+  const isJson = args.switches.has('json');
+  const format = (finished: Transaction | FinishedStream, time: bigint) => {
+    if ('kind' in finished) return isJson ? streamJson(finished, time) : streamText(finished, time);
+    return isJson ? transactionJson(finished, time) : transactionText(finished, time);
+  };
   const onlyTls = args.switches.has('tls');
   // Until the agent has started, what its clock means is not known.
   let wallOffsetNs: bigint | undefined;
-  let early: Transaction[] = [];
+  let early: (Transaction | FinishedStream)[] = [];
   let droppedEarly = 0;
-  const print = (transaction: Transaction, offsetNs: bigint) => {
-    output.offer(format(transaction, BigInt(Math.round(transaction.timeNs)) + offsetNs));
+  const print = (finished: Transaction | FinishedStream, offsetNs: bigint) => {
+    output.offer(format(finished, BigInt(Math.round(finished.timeNs)) + offsetNs));
   };
-  const sink = {
-    transaction(transaction: Transaction) {
-      if (onlyTls && transaction.connection.scheme !== 'https') return;
-      if (wallOffsetNs !== undefined) print(transaction, wallOffsetNs);
-      else if (early.length < EARLY_LIMIT) early.push(transaction);
-      else droppedEarly++;
-    },
-    incomplete() {},
+  const show = (finished: Transaction | FinishedStream) => {
+    if (onlyTls && finished.connection.scheme !== 'https') return;
+    if (wallOffsetNs !== undefined) print(finished, wallOffsetNs);
+    else if (early.length < EARLY_LIMIT) early.push(finished);
+    else droppedEarly++;
   };
+  const sink = { transaction: show, stream: show, incomplete() {} };
 
   try {
     const code = await runAgent(context, prepared, { web: false, sinks: [sink], log }, lifetime, (handle) => {
       wallOffsetNs = handle.wallOffsetNs;
-      for (const transaction of early) print(transaction, wallOffsetNs);
+      for (const finished of early) print(finished, wallOffsetNs);
       early = [];
     });
     await output.flush();

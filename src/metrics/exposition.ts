@@ -72,8 +72,8 @@ function readable(family: Family, name: string): Readable {
 }
 
 function* values(samples: Iterable<Sample>, name: string): Iterable<unknown> {
-  for (const { labels, sharedLabels, suffix, value } of samples) {
-    yield { labels, sharedLabels, value, metricName: suffix === undefined ? name : name + suffix };
+  for (const { labels, sharedLabels, suffix, value, exemplar } of samples) {
+    yield { labels, sharedLabels, value, exemplar, metricName: suffix === undefined ? name : name + suffix };
   }
 }
 

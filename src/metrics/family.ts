@@ -13,6 +13,17 @@ export interface Sample {
   /** `_bucket`, `_sum`, `_count` of a histogram. */
   readonly suffix?: string;
   readonly value: number;
+  /** Of a bucket. Only OpenMetrics shows it. */
+  readonly exemplar?: Exemplar | undefined;
+}
+
+/** An observation of a bucket, with the trace that it belongs to. */
+export interface Exemplar {
+  readonly labelSet: { readonly trace_id: string; readonly span_id: string };
+  /** Seconds. */
+  readonly value: number;
+  /** Unix time in seconds. */
+  readonly timestamp: number;
 }
 
 export interface Family {

@@ -4,6 +4,8 @@
  * request time in one series; beyond that they are rounded to 16 digits.
  */
 
+import type { TraceContext } from '../stream/contract.ts';
+import { Exemplars } from './exemplars.ts';
 import type { Labels, Sample } from './family.ts';
 import { type PodLabels, type SeriesLayout, SeriesTable, type Workload, type WorkloadFamily } from './series.ts';
 
@@ -29,6 +31,7 @@ export class DurationHistogram implements WorkloadFamily {
   /** A row is: observations in each bucket and above the last one, then the sum. */
   readonly #rowLength: number;
   readonly #slabs: Float64Array[] = [];
+  readonly #exemplars = new Exemplars();
 
   constructor(options: HistogramOptions) {
     this.name = options.name;
@@ -51,7 +54,8 @@ export class DurationHistogram implements WorkloadFamily {
     return this.#table.overflowed;
   }
 
-  observe(owner: Workload, variant: number, durationNs: number): void {
+  /** `trace`: kept as the exemplar of its bucket; `timestamp`: when, in seconds of Unix time. */
+  observe(owner: Workload, variant: number, durationNs: number, trace?: TraceContext, timestamp = 0): void {
     const slot = this.#table.slot(owner, variant);
     const slab = this.#slabs[slot >> SLAB_BITS] ?? this.#grow(slot);
     const row = (slot & SLAB_MASK) * this.#rowLength;
@@ -60,6 +64,7 @@ export class DurationHistogram implements WorkloadFamily {
     while (bucket < bounds.length && durationNs > bounds[bucket]!) bucket++;
     slab[row + bucket]!++;
     slab[row + bounds.length + 1]! += durationNs;
+    if (trace !== undefined) this.#exemplars.keep(slot, bucket, trace, durationNs, timestamp);
   }
 
   /** Adds what was sorted into these buckets elsewhere: one count per bucket and above the last one, and their sum. */
@@ -70,7 +75,10 @@ export class DurationHistogram implements WorkloadFamily {
   }
 
   removeWorkload(workload: Workload): void {
-    for (const slot of this.#table.remove(workload)) this.#row(slot).fill(0);
+    for (const slot of this.#table.remove(workload)) {
+      this.#row(slot).fill(0);
+      this.#exemplars.forget(slot);
+    }
   }
 
   removePod(pod: PodLabels): void {
@@ -83,7 +91,8 @@ export class DurationHistogram implements WorkloadFamily {
       let count = 0;
       for (let bucket = 0; bucket < this.#bucketLabels.length; bucket++) {
         count += row[bucket]!;
-        yield { suffix: '_bucket', labels: this.#bucketLabels[bucket]!, sharedLabels: labels, value: count };
+        const exemplar = this.#exemplars.get(slot, bucket);
+        yield { suffix: '_bucket', labels: this.#bucketLabels[bucket]!, sharedLabels: labels, value: count, exemplar };
       }
       const sumNs = row[this.#rowLength - 1]!;
       yield { suffix: '_sum', labels: NO_LABELS, sharedLabels: labels, value: sumNs / 1e9 };

@@ -14,6 +14,8 @@ export interface HttpOptions {
   /** Upper bounds of the duration buckets in seconds, rising. */
   readonly buckets: readonly number[];
   readonly maxSeries: number;
+  /** From the clock of transactions to Unix time, in seconds. */
+  readonly wallOffsetSeconds: number;
 }
 
 /**
@@ -50,6 +52,7 @@ function statusLabel(status: number): string {
 /** One of the two duration histograms. A variant is: method (6 bits), status (10 bits), scheme (1 bit). */
 export class HttpDuration extends DurationHistogram {
   readonly #methods: MethodIds;
+  readonly #wallOffsetSeconds: number;
 
   constructor(name: string, help: string, options: HttpOptions) {
     const methods = new MethodIds();
@@ -67,12 +70,20 @@ export class HttpDuration extends DurationHistogram {
       ],
     });
     this.#methods = methods;
+    this.#wallOffsetSeconds = options.wallOffsetSeconds;
   }
 
   transaction(transaction: Transaction): void {
-    const { owner, method, status, connection, durationNs } = transaction;
+    const { owner, method, status, connection, durationNs, trace } = transaction;
     const scheme = connection.scheme === 'https' ? 1 : 0;
-    this.observe(owner, (this.#methods.idOf(method) << 11) | ((status & 1023) << 1) | scheme, durationNs);
+    const variant = (this.#methods.idOf(method) << 11) | ((status & 1023) << 1) | scheme;
+    if (trace === undefined) this.observe(owner, variant, durationNs);
+    else this.observe(owner, variant, durationNs, trace, this.#timestamp(transaction));
+  }
+
+  /** When it was over; to 1 ms, which is what Prometheus keeps. */
+  #timestamp({ timeNs, durationNs }: Transaction): number {
+    return Math.round((this.#wallOffsetSeconds + (timeNs + durationNs) / 1e9) * 1000) / 1000;
   }
 }
 

@@ -32,6 +32,8 @@ export interface MetricsOptions {
   readonly buckets?: readonly number[];
   /** Series per metric; `DEFAULT_MAX_SERIES` when missing. */
   readonly maxSeries?: number;
+  /** From the clock of the transactions to Unix time, in seconds, for exemplars; 0 when missing. */
+  readonly wallOffsetSeconds?: number;
   /** Where the agent's own numbers come from. Without it (a replay) only traffic is rendered. */
   readonly self?: SelfSource;
   readonly build: Build;
@@ -57,7 +59,7 @@ export class Metrics implements TransactionSink {
     if (!Number.isSafeInteger(maxSeries) || maxSeries < 1) {
       throw new PlainsightError('USAGE', `The series limit must be a positive integer, not ${maxSeries}.`);
     }
-    this.#families = trafficFamilies({ buckets, maxSeries });
+    this.#families = trafficFamilies({ buckets, maxSeries, wallOffsetSeconds: options.wallOffsetSeconds ?? 0 });
     this.#tls = tlsFamilies(maxSeries);
     const traffic: readonly WorkloadFamily[] = Object.values(this.#families);
     const { self, build, families = [] } = options;

@@ -78,6 +78,14 @@ export interface GrpcCall {
   readonly code: string;
 }
 
+/** The trace that a request says it belongs to, as its headers have it: hexadecimal digits in small letters. */
+export interface TraceContext {
+  /** 32 digits; 16 where B3 has them so. */
+  readonly traceId: string;
+  /** 16 digits: the span of the client. */
+  readonly spanId: string;
+}
+
 /**
  * A finished request with its response. Of a request that became a stream: its set-up, to the last byte of the response
  * head; the stream is told of when it ends.
@@ -99,6 +107,8 @@ export interface Transaction {
   readonly durationNs: number;
   /** Only for a gRPC call that is no stream. */
   readonly grpc?: GrpcCall | undefined;
+  /** Only where the request carried one that is well-formed. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** The status of a response whose status is not known. */

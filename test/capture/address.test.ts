@@ -23,3 +23,9 @@ test('IPv4 mapped into IPv6 is shown as IPv4', () => {
 test('any other family has no address', () => {
   assert.equal(formatEndpoint(1, new Uint8Array(16), 0), undefined);
 });
+
+test('a Unix socket is the process that has it', () => {
+  assert.equal(formatEndpoint(1, Uint8Array.of(0x39, 0x30, 0, 0, 0, 0), 0), 'unix:12345');
+  assert.equal(formatEndpoint(1, Uint8Array.of(0, 0, 0, 0x80), 0), 'unix:2147483648');
+  assert.equal(formatEndpoint(1, new Uint8Array(16), 0), undefined);
+});

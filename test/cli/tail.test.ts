@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { main } from '../../src/main.ts';
-import type { Transaction } from '../../src/stream/contract.ts';
+import type { FinishedStream, Transaction } from '../../src/stream/contract.ts';
 import { CONNECTION, fakeAgent, fakeContext, makeHost, NGINX, TRANSACTION } from './fake-context.ts';
 
 /** The output of `tail` while the agent sees these transactions. */
@@ -53,6 +53,34 @@ describe('lines', () => {
         '"container":"web","service":"web","role":"client","scheme":"http","method":"POST","status":503,' +
         '"durationNs":3000400001,"version":"1.1","peer":"unknown"}\n',
     );
+  });
+
+  test('a stream, when it ends', async (t) => {
+    const { connection, owner, role } = TRANSACTION;
+    const stream: FinishedStream = { connection, owner, role, kind: 'websocket', timeNs: 1_000_000, durationNs: 5e9 };
+    const lines = async (...words: string[]) => {
+      const agent = fakeAgent(({ options }) => {
+        options!.sinks![0]!.stream!(stream);
+        context.signals.emit('SIGTERM');
+      });
+      const context = fakeContext({ hostRoot: makeHost(t), startAgent: agent.start });
+      assert.equal(await main(['tail', ...words], context), 0);
+      return context.stdout.text;
+    };
+    assert.equal(
+      await lines(),
+      '2023-11-14T22:13:20.001Z nginx[7] server stream websocket 5.000s https 10.0.0.2:50000\n',
+    );
+    const {
+      method: _,
+      status: __,
+      version: ___,
+      ...rest
+    } = JSON.parse((await tail(['--json'], makeHost(t), [TRANSACTION])).text);
+    const { time, ...found } = JSON.parse(await lines('--json'));
+    assert.ok(time > 1.7e18);
+    delete rest.time;
+    assert.deepEqual(found, { ...rest, stream: 'websocket', durationNs: 5e9 });
   });
 
   test('--tls: only what came through TLS', async (t) => {

@@ -12,6 +12,7 @@ import type {
   GrpcCall,
   Owner,
   Role,
+  TraceContext,
 } from '../../src/stream/contract.ts';
 import { EGRESS, INGRESS, UNKNOWN_STATUS } from '../../src/stream/contract.ts';
 import { Streams } from '../../src/stream/streams.ts';
@@ -128,6 +129,10 @@ function grpcText(grpc: GrpcCall | undefined): string {
   return grpc === undefined ? '' : ` ${grpc.service}/${grpc.method} ${grpc.code}`;
 }
 
+function traceText(trace: TraceContext | undefined): string {
+  return trace === undefined ? '' : ` trace ${trace.traceId} ${trace.spanId}`;
+}
+
 /** What came out, one line for each, as the cases write it, by connection. */
 export class Outcome {
   readonly lines: string[] = [];
@@ -141,9 +146,11 @@ export class Outcome {
       describe: connectionInfo,
       ownerOf: () => OWNER,
       sink: {
-        transaction: ({ method, status, version, timeNs, durationNs, role, grpc }) => {
+        transaction: ({ method, status, version, timeNs, durationNs, role, grpc, trace }) => {
           const shown = status === UNKNOWN_STATUS ? 'unknown' : status;
-          this.lines.push(`${method} ${shown} ${version} at ${timeNs} for ${durationNs}${grpcText(grpc)}`);
+          this.lines.push(
+            `${method} ${shown} ${version} at ${timeNs} for ${durationNs}${grpcText(grpc)}${traceText(trace)}`,
+          );
           this.roles.add(role);
         },
         stream: ({ kind, timeNs, durationNs, role, grpc }) => {

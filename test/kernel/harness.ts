@@ -243,6 +243,8 @@ export interface NginxOptions {
   readonly tls: Certificate | undefined;
   /** Further directives of the server. */
   readonly locations?: string;
+  /** Further directives beside the server. */
+  readonly upstreams?: string;
   readonly workers?: number;
 }
 
@@ -254,7 +256,10 @@ const LOCATIONS = `
   location /error { return 500; }
 `;
 
-export async function startNginx(t: TestContext, { tls, locations = '', workers = 2 }: NginxOptions): Promise<Nginx> {
+export async function startNginx(
+  t: TestContext,
+  { tls, locations = '', upstreams = '', workers = 2 }: NginxOptions,
+): Promise<Nginx> {
   const folder = temporaryFolder(t);
   const port = await freePort();
   const secure = tls ? `ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};` : '';
@@ -269,6 +274,7 @@ http {
   log_format plain '$request_method $status $request_time';
   access_log ${folder}/access.log plain;
   keepalive_requests 1000000; client_max_body_size 0;
+  ${upstreams}
   server { listen 127.0.0.1:${port} ${tls ? 'ssl' : ''} backlog=1024; root ${folder}; ${secure} ${LOCATIONS} ${locations} }
 }`;
   writeFileSync(join(folder, 'nginx.conf'), config);

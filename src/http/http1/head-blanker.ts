@@ -16,6 +16,7 @@ const SPACE = 0x20;
 const SLASH = 0x2f;
 const COLON = 0x3a;
 const COMMA = 0x2c;
+const SEMICOLON = 0x3b;
 const BLANK = 0x78;
 const BLANK_METHOD = 0x58;
 /** In no place of a head that is checked at all can this stand. */
@@ -57,6 +58,7 @@ const FRAMING = [
   { name: 'connection', values: ['close', 'keep-alive', 'upgrade', 'te', 'http2-settings'] },
   { name: 'upgrade', values: ['websocket', 'h2c', 'http/2.0', 'tls/1.0'] },
   { name: 'expect', values: ['100-continue'] },
+  { name: 'content-type', values: ['text/event-stream'] },
 ] as const;
 const WORD_CONTENT_LENGTH = 0;
 const NAME_TREE = wordTree(FRAMING.map((header) => header.name));
@@ -230,6 +232,10 @@ export class HeadBlanker {
     }
     if (isSpace || c === COMMA) {
       this.#node = VALUE_TREES[this.#header];
+      return c;
+    }
+    if (c === SEMICOLON) {
+      this.#node = undefined;
       return c;
     }
     if (this.#header === WORD_CONTENT_LENGTH) return isDigit(c) ? c : BLANK;

@@ -89,10 +89,11 @@ export class MessageReader implements ParserHolder {
     return this.state === READER_HEAD && !this.#tentative;
   }
 
-  data(timeNs: number, bytes: Uint8Array, start: number, end: number): void {
+  /** Returns the position after what was read; before `end` only where the reader has become opaque on the way. */
+  data(timeNs: number, bytes: Uint8Array, start: number, end: number): number {
     const beginsChunk = this.#truncatedTimeNs !== timeNs;
     if (beginsChunk) this.#truncatedTimeNs = NEVER;
-    if (this.#resyncs() && beginsChunk && !this.#resync(bytes, start, end)) return;
+    if (this.#resyncs() && beginsChunk && !this.#resync(bytes, start, end)) return end;
     this.lastTimeNs = timeNs;
     let at = start;
     while (at < end) {
@@ -107,13 +108,14 @@ export class MessageReader implements ParserHolder {
           at = this.#beginHead(timeNs, bytes, at, end, false);
           break;
         case READER_JOIN:
-          if (at !== start || !beginsChunk || startKind(bytes, at, end) === 0) return;
+          if (at !== start || !beginsChunk || startKind(bytes, at, end) === 0) return end;
           at = this.#beginHead(timeNs, bytes, at, end, true);
           break;
         default:
-          return;
+          return this.state === READER_OPAQUE ? at : end;
       }
     }
+    return end;
   }
 
   gap(timeNs: number, lengthBytes: number, cause: GapCause): void {

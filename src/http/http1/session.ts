@@ -22,6 +22,8 @@
  * has started (a client that does not pipeline has by then read it all). Gaps inside a body of known framing lose
  * nothing. No status, method or time is ever guessed; times are those of the chunks that held the first and the last byte.
  *
+ * A request may become a stream (open-stream.ts), or a connection of HTTP/2 that another session reads from then on.
+ *
  * Memory is constant but for the outstanding requests: at most 1024.
  */
 
@@ -36,12 +38,15 @@ import type {
   TransactionSink,
 } from '../../stream/contract.ts';
 import { EGRESS, INGRESS } from '../../stream/contract.ts';
-import { BODY_CHUNKED, BODY_LENGTH, BODY_LOST, BODY_NONE, BODY_UNTIL_CLOSE } from './body.ts';
+import { openUpgraded } from '../http2/protocol.ts';
+import { BODY_LOST, BODY_NONE, BODY_UNTIL_CLOSE } from './body.ts';
+import { requestBody, responseBody } from './framing.ts';
 import type { HeadParser, HeadParserPool } from './head-parser.ts';
-import { CODING_CHUNKED, CODING_OTHER, LENGTH_NONE } from './head-parser.ts';
+import { CODING_OTHER, UPGRADE_H2C, UPGRADE_WEBSOCKET } from './head-parser.ts';
 import type { Breakage, MessageEvents } from './message-reader.ts';
 import { MessageReader, READER_BODY, READER_HEAD, READER_JOIN, READER_START } from './message-reader.ts';
-import { METHOD_CONNECT, METHOD_HEAD, METHOD_OTHER, METHODS } from './methods.ts';
+import { METHOD_CONNECT, METHOD_OTHER } from './methods.ts';
+import { OpenStream } from './open-stream.ts';
 import { RequestQueue } from './request-queue.ts';
 import { KIND_ANY, KIND_REQUEST, KIND_RESPONSE } from './start-line.ts';
 import type { ByteTrace } from './trace.ts';
@@ -79,6 +84,10 @@ export class Http1Session implements Session, MessageEvents {
   #answered = false;
   #lostCause: GapCause = 'lost';
   #requestEndNs = 0;
+  /** A response of events answers the oldest outstanding request; a tunnel has outlived its request. */
+  #stream: OpenStream | undefined;
+  /** The connection speaks HTTP/2 now. */
+  #upgraded: Session | undefined;
 
   constructor(connection: ConnectionInfo, sink: TransactionSink, pool: HeadParserPool) {
     this.#connection = connection;
@@ -94,24 +103,41 @@ export class Http1Session implements Session, MessageEvents {
   }
 
   data(direction: Direction, timeNs: number, bytes: Uint8Array, start: number, end: number): void {
-    (direction === INGRESS ? this.#ingress : this.#egress).data(timeNs, bytes, start, end);
+    this.#stream?.moved(timeNs);
+    let at = start;
+    if (this.#upgraded === undefined) {
+      at = (direction === INGRESS ? this.#ingress : this.#egress).data(timeNs, bytes, start, end);
+    }
+    // What follows the head that has switched protocols.
+    if (at < end) this.#upgraded?.data(direction, timeNs, bytes, at, end);
   }
 
   gap(direction: Direction, timeNs: number, lengthBytes: number, cause: GapCause): void {
-    (direction === INGRESS ? this.#ingress : this.#egress).gap(timeNs, lengthBytes, cause);
+    this.#stream?.moved(timeNs);
+    if (this.#upgraded !== undefined) this.#upgraded.gap(direction, timeNs, lengthBytes, cause);
+    else (direction === INGRESS ? this.#ingress : this.#egress).gap(timeNs, lengthBytes, cause);
   }
 
-  end(direction: Direction, _timeNs: number): void {
+  end(direction: Direction, timeNs: number): void {
+    if (this.#upgraded !== undefined) {
+      this.#upgraded.end(direction, timeNs);
+      return;
+    }
+    if (this.#stream?.isTunnel === true) {
+      if (this.#stream.ended(direction, timeNs)) this.#tellStream(timeNs);
+      return;
+    }
     const reader = direction === INGRESS ? this.#ingress : this.#egress;
-    if (reader === this.#responses) this.#finish('closed', true);
+    if (reader === this.#responses) this.#finish(timeNs, 'closed', true);
     else if (reader.inHead) this.#incomplete('closed');
     reader.becomeOpaque();
   }
 
-  close(_timeNs: number, kind: CloseKind | 'evicted'): void {
+  close(timeNs: number, kind: CloseKind | 'evicted'): void {
+    this.#upgraded?.close(timeNs, kind);
     const reason = kind === 'orderly' ? 'closed' : kind;
     if (this.#requests?.inHead) this.#incomplete(reason);
-    this.#finish(reason, kind === 'orderly');
+    this.#finish(timeNs, reason, kind === 'orderly');
     this.#ingress.becomeOpaque();
     this.#egress.becomeOpaque();
   }
@@ -147,6 +173,7 @@ export class Http1Session implements Session, MessageEvents {
     if (reader === this.#requests) return;
     if (this.#answer === ANSWER_PAIRED) {
       this.#queue.shift();
+      this.#stream = undefined;
       this.#incomplete('lost');
     } else if (this.#answer === ANSWER_STRAY) {
       this.#owed = false;
@@ -235,22 +262,17 @@ export class Http1Session implements Session, MessageEvents {
       reader.rejoin();
       return;
     }
-    const { method, minor } = parser.startLine;
-    const taken = this.#enqueue(reader, method, minor);
-    if (method === METHOD_CONNECT) {
+    const taken = this.#enqueue(reader, parser);
+    if (parser.startLine.method === METHOD_CONNECT) {
       if (taken) reader.wait();
       else reader.rejoin();
-    } else if (parser.coding === CODING_CHUNKED) {
-      reader.startBody(BODY_CHUNKED, 0);
-    } else if (parser.contentLength !== LENGTH_NONE) {
-      reader.startBody(BODY_LENGTH, parser.contentLength);
     } else {
-      reader.startBody(BODY_NONE, 0);
+      reader.startBody(requestBody(parser), parser.contentLength);
     }
   }
 
   /** False: its response will not be known, and it has been counted. */
-  #enqueue(reader: MessageReader, method: number, minor: number): boolean {
+  #enqueue(reader: MessageReader, { startLine, trace }: HeadParser): boolean {
     const afterOrphan = this.#orphanSince;
     this.#orphanSince = false;
     if (this.#answered) {
@@ -278,7 +300,7 @@ export class Http1Session implements Session, MessageEvents {
       this.#pipelined = true;
       return false;
     }
-    queue.push(reader.startTimeNs, method, minor, afterOrphan);
+    queue.push(reader.startTimeNs, startLine.method, startLine.minor, afterOrphan, trace.context);
     return true;
   }
 
@@ -306,17 +328,42 @@ export class Http1Session implements Session, MessageEvents {
     }
     const tunnel = method === METHOD_CONNECT && status >= 200 && status < 300;
     if (status === 101 || tunnel) {
-      this.message(reader);
-      this.#ingress.becomeOpaque();
-      this.#egress.becomeOpaque();
+      this.#switchProtocol(reader, tunnel ? 0 : parser.upgrade);
       return;
     }
     if (method === METHOD_CONNECT) this.#requests!.rejoin();
-    if (method === METHOD_HEAD || status === 204 || status === 304) reader.startBody(BODY_NONE, 0);
-    else if (parser.coding === CODING_CHUNKED) reader.startBody(BODY_CHUNKED, 0);
-    else if (parser.coding === CODING_OTHER) reader.startBody(BODY_UNTIL_CLOSE, 0);
-    else if (parser.contentLength !== LENGTH_NONE) reader.startBody(BODY_LENGTH, parser.contentLength);
-    else reader.startBody(BODY_UNTIL_CLOSE, 0);
+    reader.startBody(responseBody(parser, method, status), parser.contentLength);
+    const hasEvents = parser.isEventStream && status < 300 && !reader.body.done;
+    if (hasEvents && this.#answer === ANSWER_PAIRED) this.#becomeStream('sse', reader.lastTimeNs);
+  }
+
+  /** Behind this head there is no HTTP/1 any more, in either direction. */
+  #switchProtocol(reader: MessageReader, upgrade: number): void {
+    const queue = this.#queue;
+    if (this.#answer === ANSWER_PAIRED) {
+      const { direction, state } = this.#requests!;
+      if (upgrade === UPGRADE_H2C && state === READER_START) {
+        const request = { direction, timeNs: queue.timeNs, method: queue.method };
+        this.#upgraded = openUpgraded(this.#connection, this.#sink, request);
+      } else {
+        this.#becomeStream(upgrade === UPGRADE_WEBSOCKET ? 'websocket' : 'connect', reader.lastTimeNs);
+      }
+      queue.shift();
+    }
+    this.#answer = ANSWER_NONE;
+    this.#ingress.becomeOpaque();
+    this.#egress.becomeOpaque();
+  }
+
+  /** The set-up is over, and so is what counts as the request. */
+  #becomeStream(kind: OpenStream['kind'], headTimeNs: number): void {
+    this.#stream = new OpenStream(kind, this.#queue.timeNs, headTimeNs);
+    this.#tell(headTimeNs);
+  }
+
+  #tellStream(endNs: number): void {
+    this.#stream?.tell(this.#sink, this.#connection, this.#role() as Role, endNs);
+    this.#stream = undefined;
   }
 
   #stray(reader: MessageReader): void {
@@ -330,54 +377,57 @@ export class Http1Session implements Session, MessageEvents {
 
   #complete(endNs: number): void {
     const queue = this.#queue;
+    if (queue.count > 1 && queue.secondTimeNs <= this.#responses!.startTimeNs) this.#pipelined = true;
+    if (this.#stream === undefined) this.#tell(endNs);
+    else this.#tellStream(endNs);
+    queue.shift();
+  }
+
+  /** Of the oldest outstanding request. */
+  #tell(endNs: number): void {
     if (!this.#proven) {
       this.#proven = true;
       this.#requests!.expectedKind = KIND_REQUEST;
       this.#responses!.expectedKind = KIND_RESPONSE;
     }
-    if (queue.count > 1 && queue.timeNs(1) <= this.#responses!.startTimeNs) this.#pipelined = true;
-    const timeNs = queue.timeNs(0);
-    const method = METHODS[queue.method]!;
-    const version = queue.minor === 0 ? '1.0' : '1.1';
-    queue.shift();
     // A status beyond the defined classes says nothing that could be counted (RFC 9110 section 15).
     if (this.#status > MAX_STATUS) {
       this.#incomplete('malformed');
       return;
     }
-    this.#sink.transaction({
-      connection: this.#connection,
-      owner: this.#connection.owner,
-      role: this.#role() as Role,
-      method,
-      status: this.#status,
-      version,
-      timeNs,
-      durationNs: Math.max(0, endNs - timeNs),
-    });
+    this.#sink.transaction(this.#queue.answered(this.#connection, this.#role() as Role, this.#status, endNs));
   }
 
   /** No response comes any more. */
-  #finish(reason: IncompleteReason, orderly: boolean): void {
+  #finish(timeNs: number, reason: IncompleteReason, orderly: boolean): void {
     const responses = this.#responses;
     if (this.#answer === ANSWER_PAIRED && responses?.state === READER_BODY && orderly) {
       if (responses.body.kind === BODY_UNTIL_CLOSE) {
         this.#complete(responses.lastTimeNs);
-      } else if (responses.body.kind === BODY_LOST) {
+      } else if (responses.body.kind === BODY_LOST && this.#stream === undefined) {
         this.#queue.shift();
         this.#incomplete(this.#lostCause);
       }
     }
-    this.#answer = ANSWER_NONE;
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      if (!stream.isTunnel) this.#queue.shift();
+      if (reason === 'closed' || reason === 'reset') this.#tellStream(stream.endNs(timeNs));
+      else this.#incomplete(reason);
+    }
+    this.#giveUp(reason);
+  }
+
+  #giveUp(reason: IncompleteReason): void {
     for (let i = this.#queue.count; i > 0; i--) this.#incomplete(reason);
     this.#queue.clear();
+    this.#stream = undefined;
+    this.#answer = ANSWER_NONE;
   }
 
   /** Rule 1. */
   #dropOutstanding(reason: IncompleteReason): void {
-    for (let i = this.#queue.count; i > 0; i--) this.#incomplete(reason);
-    this.#queue.clear();
-    this.#answer = ANSWER_NONE;
+    this.#giveUp(reason);
     this.#unsure = reason;
   }
 

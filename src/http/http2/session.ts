@@ -280,6 +280,7 @@ export class Http2Session implements Session, FrameEvents {
     stream.method = block.method === ABSENT ? METHOD_UNKNOWN : block.method;
     stream.path = block.path;
     stream.pathSeen = block.pathSeen;
+    stream.trace = block.trace.context;
     if (block.protocol === 1) stream.is |= IS_WEBSOCKET;
     if (this.#responses!.inStep) return;
     stream.doubt = 'lost';
@@ -404,6 +405,7 @@ export class Http2Session implements Session, FrameEvents {
       timeNs: stream.timeNs,
       durationNs: Math.max(0, endNs - stream.timeNs),
       grpc,
+      trace: stream.trace,
     });
   }
 

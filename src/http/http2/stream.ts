@@ -1,6 +1,6 @@
 /** What is kept of a request whose response is not over. Records are used again: a request allocates none. */
 
-import type { IncompleteReason, StreamKind } from '../../stream/contract.ts';
+import type { IncompleteReason, StreamKind, TraceContext } from '../../stream/contract.ts';
 import { MessageCounter } from './message-counter.ts';
 
 /** An index in METHODS stands for the method; this for one that was not seen. */
@@ -31,6 +31,7 @@ export class RequestStream {
   path: string | undefined;
   pathSeen = false;
   grpcStatus = -1;
+  trace: TraceContext | undefined;
   /** It has become a stream, and its request is counted. */
   kind: StreamKind | undefined;
   /** Why its response may have been missed. */
@@ -49,6 +50,7 @@ export class RequestStream {
     this.path = undefined;
     this.pathSeen = false;
     this.grpcStatus = -1;
+    this.trace = undefined;
     this.kind = undefined;
     this.doubt = undefined;
     this.sent.reset();

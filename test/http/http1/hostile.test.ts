@@ -81,18 +81,19 @@ test('the queue of requests keeps its order while it grows and wraps', () => {
   let shifted = 0;
   for (let round = 1; round < 100; round++) {
     for (let i = 0; i < round; i++) {
-      queue.push(pushed, pushed % 40, pushed % 2, pushed % 3 === 0);
+      queue.push(pushed, pushed % 40, pushed % 2, pushed % 3 === 0, undefined);
       pushed++;
     }
     for (let i = 0; i < round - 1; i++) {
       assert.deepEqual(
-        [queue.timeNs(0), queue.method, queue.minor, queue.afterOrphan],
-        [shifted, shifted % 40, shifted % 2, shifted % 3 === 0],
+        [queue.timeNs, queue.method, queue.version, queue.afterOrphan],
+        [shifted, shifted % 40, `1.${shifted % 2}`, shifted % 3 === 0],
       );
       queue.shift();
       shifted++;
     }
-    assert.equal(queue.timeNs(queue.count - 1), pushed - 1);
+    assert.equal(queue.count, pushed - shifted);
+    if (queue.count > 1) assert.equal(queue.secondTimeNs, shifted + 1);
   }
 });
 

@@ -60,11 +60,17 @@ function withOwnTimes(steps: readonly Step[]): Step[] {
   });
 }
 
+/** Values of headers are not written down, so neither is the trace. */
+function withoutTraces(lines: readonly string[]): string[] {
+  return lines.map((line) => line.replace(/ trace .*$/, ''));
+}
+
 for (const { name, protocol, steps } of loadCases()) {
-  if (protocol !== 'http1') continue;
+  // Of HTTP/2 behind an Upgrade this redactor keeps nothing.
+  if (protocol !== 'http1' || name.startsWith('h2c.md')) continue;
 
   test(`${name}: redacted, it replays to the same`, () => {
-    assert.deepEqual(redacted(steps).outcome.lines, replay(steps).lines);
+    assert.deepEqual(redacted(steps).outcome.lines, withoutTraces(replay(steps).lines));
   });
 
   test(`${name}: redacted in pieces, cut at every byte, it replays to the same`, () => {
@@ -76,7 +82,11 @@ for (const { name, protocol, steps } of loadCases()) {
         const [first, second] = cut(step, at);
         const pieces = [...spaced.slice(0, index), first, { ...second, timeNs: second.timeNs + 1 }];
         const cutSteps = [...pieces, ...spaced.slice(index + 1)];
-        assert.deepEqual(redacted(cutSteps).outcome.lines, replay(cutSteps).lines, `step ${index} cut at ${at}`);
+        assert.deepEqual(
+          redacted(cutSteps).outcome.lines,
+          withoutTraces(replay(cutSteps).lines),
+          `step ${index} cut at ${at}`,
+        );
       }
     });
   });

@@ -11,10 +11,9 @@ import {
   classify,
   fact,
   factName,
-  factValue,
+  hasText,
   NAME_BYTES,
   NAME_OTHER,
-  NAME_PATH,
   NAME_UNKNOWN,
   nameClass,
   SCRATCH_BYTES,
@@ -199,8 +198,7 @@ export class HpackDecoder {
     const distance = index - STATIC_COUNT - 1;
     const of = this.table.factAt(distance);
     if (of === MISSING) return false;
-    const isPath = factName(of) === NAME_PATH && factValue(of) === 1;
-    this.block.add(of, isPath ? this.table.pathAt(distance) : undefined);
+    this.block.add(of, hasText(of) ? this.table.textAt(distance) : undefined);
     return true;
   }
 
@@ -281,10 +279,9 @@ export class HpackDecoder {
     this.#state = STATE_FIELD;
     const of = this.#name === NAME_UNKNOWN ? fact(NAME_UNKNOWN, 0) : classify(this.#name, scratch, this.#length);
     if (of < 0) return false;
-    const isPath = this.#name === NAME_PATH && factValue(of) === 1;
-    const path = isPath ? scratch.toString('latin1', 0, this.#length) : undefined;
-    this.block.add(of, path);
-    if (this.#inserts) this.table.insert(of, this.#nameLength, this.#length, path);
+    const text = hasText(of) ? scratch.toString('latin1', 0, this.#length) : undefined;
+    this.block.add(of, text);
+    if (this.#inserts) this.table.insert(of, this.#nameLength, this.#length, text);
     return true;
   }
 }

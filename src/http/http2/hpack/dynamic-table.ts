@@ -3,7 +3,8 @@
  * from the newest one, so after a join (or after bytes that were lost) everything inserted since is certain, whatever was
  * before; the rest is unknown until it can be proven to be evicted.
  *
- * An entry takes 12 bytes, whatever its header was, and up to 258 characters of a path that may be that of a gRPC call.
+ * An entry takes 12 bytes, whatever its header was, and up to 258 characters of a path that may be that of a gRPC call,
+ * or of a trace header.
  * Limit: MAX_ENTRIES; what was inserted before them is unknown.
  */
 
@@ -36,7 +37,7 @@ export class DynamicTable {
   complete = true;
   /** A ring, a power of two of entries long. Made at the first insertion. */
   #ring: Int32Array | undefined;
-  #paths: (string | undefined)[] = [];
+  #texts: (string | undefined)[] = [];
   /** The place of the newest entry. */
   #newest = 0;
 
@@ -52,12 +53,12 @@ export class DynamicTable {
     return this.#ring![this.#place(distance) * FIELDS + NAME_LENGTH]!;
   }
 
-  pathAt(distance: number): string | undefined {
-    return distance < this.count ? this.#paths[this.#place(distance)] : undefined;
+  textAt(distance: number): string | undefined {
+    return distance < this.count ? this.#texts[this.#place(distance)] : undefined;
   }
 
   /** RFC 7541 section 4.4. */
-  insert(fact: number, nameLength: number, valueLength: number, path: string | undefined): void {
+  insert(fact: number, nameLength: number, valueLength: number, text: string | undefined): void {
     const sizeBytes = nameLength + valueLength + ENTRY_OVERHEAD;
     this.#evictTo(this.maxBytes - sizeBytes);
     if (sizeBytes > this.maxBytes) return;
@@ -72,8 +73,8 @@ export class DynamicTable {
     ring[at + FACT] = fact;
     ring[at + NAME_LENGTH] = nameLength;
     ring[at + SIZE] = sizeBytes;
-    // A connection without gRPC has no list of paths.
-    if (path !== undefined || this.#paths.length > 0) this.#paths[this.#newest] = path;
+    // A connection without gRPC has no list of texts.
+    if (text !== undefined || this.#texts.length > 0) this.#texts[this.#newest] = text;
     this.count++;
     this.sizeBytes += sizeBytes;
   }
@@ -92,7 +93,7 @@ export class DynamicTable {
     this.maxBytes = Number.POSITIVE_INFINITY;
     this.complete = false;
     this.#ring = undefined;
-    this.#paths = [];
+    this.#texts = [];
   }
 
   /** Empty, and known to be. */
@@ -116,21 +117,21 @@ export class DynamicTable {
   #evictOldest(): void {
     const place = this.#place(this.count - 1);
     this.sizeBytes -= this.#ring![place * FIELDS + SIZE]!;
-    if (this.#paths.length > 0) this.#paths[place] = undefined;
+    if (this.#texts.length > 0) this.#texts[place] = undefined;
     this.count--;
   }
 
   #grow(): void {
     const capacity = this.#ring === undefined ? FIRST_CAPACITY : (this.#ring.length / FIELDS) * 2;
     const ring = new Int32Array(capacity * FIELDS);
-    const paths: (string | undefined)[] = [];
+    const texts: (string | undefined)[] = [];
     for (let i = 0; i < this.count; i++) {
       const from = this.#place(this.count - 1 - i);
       for (let field = 0; field < FIELDS; field++) ring[i * FIELDS + field] = this.#ring![from * FIELDS + field]!;
-      if (this.#paths.length > 0) paths[i] = this.#paths[from];
+      if (this.#texts.length > 0) texts[i] = this.#texts[from];
     }
     this.#ring = ring;
-    this.#paths = paths;
+    this.#texts = texts;
     this.#newest = (this.count - 1) & (capacity - 1);
   }
 }

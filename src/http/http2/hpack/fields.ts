@@ -6,6 +6,7 @@
 import { grpcCode } from '../../grpc/codes.ts';
 import { isGrpcPath, MAX_GRPC_PATH_BYTES } from '../../grpc/method-name.ts';
 import { METHOD_OTHER, methodIndex } from '../../http1/methods.ts';
+import { MAX_TRACE_VALUE_BYTES, TRACE_HEADERS } from '../../trace-headers.ts';
 
 export const NAME_OTHER = 0;
 export const NAME_METHOD = 1;
@@ -21,6 +22,8 @@ export const NAME_GRPC_STATUS = 7;
 export const NAME_UNKNOWN = 8;
 /** Begins with a colon and is none of the above: no message may have it (RFC 9113 section 8.3). */
 export const NAME_BAD = 9;
+/** The first of TRACE_HEADERS; the others follow. The text of the value is handed on beside the fact. */
+export const NAME_TRACE = 10;
 
 /** The last class that is a pseudo-header of a request, and of any message. */
 export const LAST_REQUEST_PSEUDO = NAME_PROTOCOL;
@@ -30,13 +33,22 @@ export const CONTENT_TYPE_OTHER = 0;
 export const CONTENT_TYPE_GRPC = 1;
 export const CONTENT_TYPE_EVENTS = 2;
 
-/** A fact is a name class and a value of that class. The value of a `:path` is 1 if it may be that of a gRPC call. */
+/**
+ * A fact is a name class and a value of that class. The value of a `:path` is 1 if it may be that of a gRPC call, that of a
+ * trace header 1 if it is short enough: of these alone the text matters too.
+ */
 export function fact(name: number, value: number): number {
   return name | (value << 4);
 }
 
 export function factName(of: number): number {
   return of & 15;
+}
+
+/** Has the field a text that is kept? */
+export function hasText(of: number): boolean {
+  const name = factName(of);
+  return (name === NAME_PATH || name >= NAME_TRACE) && factValue(of) === 1;
 }
 
 export function factValue(of: number): number {
@@ -47,7 +59,19 @@ export function factValue(of: number): number {
 export const NAME_BYTES = 'content-type'.length + 1;
 
 /** By name class: how many bytes of the value are needed to judge it. A value that goes on behind them is another. */
-export const VALUE_BYTES = [0, 24, MAX_GRPC_PATH_BYTES + 1, 0, 10, 4, 18, 3, 0, 0] as const;
+export const VALUE_BYTES: readonly number[] = [
+  0,
+  24,
+  MAX_GRPC_PATH_BYTES + 1,
+  0,
+  10,
+  4,
+  18,
+  3,
+  0,
+  0,
+  ...TRACE_HEADERS.map(() => MAX_TRACE_VALUE_BYTES),
+];
 /** Room for all of them. */
 export const SCRATCH_BYTES = 264;
 
@@ -60,6 +84,7 @@ const NAMES: readonly { readonly bytes: Uint8Array; readonly name: number }[] = 
   { bytes: Buffer.from(':status'), name: NAME_STATUS },
   { bytes: Buffer.from('content-type'), name: NAME_CONTENT_TYPE },
   { bytes: Buffer.from('grpc-status'), name: NAME_GRPC_STATUS },
+  ...TRACE_HEADERS.map((name, index) => ({ bytes: Buffer.from(name), name: NAME_TRACE + index })),
 ];
 
 const GRPC_TYPE = Buffer.from('application/grpc');
@@ -96,7 +121,7 @@ export function classify(name: number, bytes: Uint8Array, length: number): numbe
   switch (name) {
     case NAME_METHOD: {
       if (length === 0) return -1;
-      const seen = Math.min(length, VALUE_BYTES[NAME_METHOD]);
+      const seen = Math.min(length, VALUE_BYTES[NAME_METHOD]!);
       for (let at = 0; at < seen; at++) if (bytes[at]! <= SPACE || bytes[at]! >= DELETE) return -1;
       return fact(name, length > seen ? METHOD_OTHER : methodIndex(bytes, 0, length));
     }
@@ -119,7 +144,7 @@ export function classify(name: number, bytes: Uint8Array, length: number): numbe
     case NAME_GRPC_STATUS:
       return fact(name, grpcCode(bytes, length));
     default:
-      return fact(name, 0);
+      return fact(name, name >= NAME_TRACE && length <= MAX_TRACE_VALUE_BYTES ? 1 : 0);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What one header block (RFC 9113 section 4.3) says, as far as it matters and is certain. */
 
+import { TraceHeaders } from '../../trace-headers.ts';
 import {
   factName,
   factValue,
@@ -14,6 +15,7 @@ import {
   NAME_PROTOCOL,
   NAME_REQUEST,
   NAME_STATUS,
+  NAME_TRACE,
   NAME_UNKNOWN,
 } from './fields.ts';
 
@@ -42,6 +44,8 @@ export class HeaderBlock {
   /** False: no endpoint may send it (RFC 9113 section 8.3). */
   valid = true;
   fields = 0;
+  /** Of a request. */
+  readonly trace = new TraceHeaders();
   #regular = false;
 
   reset(): void {
@@ -57,6 +61,7 @@ export class HeaderBlock {
     this.firstUncertain = false;
     this.valid = true;
     this.fields = 0;
+    this.trace.reset();
     this.#regular = false;
   }
 
@@ -66,11 +71,13 @@ export class HeaderBlock {
     this.uncertain = true;
   }
 
-  add(fact: number, path: string | undefined): void {
+  /** `text`: where hasText(). */
+  add(fact: number, text: string | undefined): void {
     const name = factName(fact);
     const value = factValue(fact);
     const first = this.fields++ === 0;
-    if (name === NAME_OTHER) {
+    if (name === NAME_OTHER || name >= NAME_TRACE) {
+      if (name !== NAME_OTHER) this.trace.add(name - NAME_TRACE, text ?? '');
       this.#regular = true;
       return;
     }
@@ -88,7 +95,7 @@ export class HeaderBlock {
       case NAME_PATH:
         if (this.pathSeen) this.valid = false;
         this.pathSeen = true;
-        this.path = path;
+        this.path = text;
         break;
       case NAME_REQUEST:
         break;
