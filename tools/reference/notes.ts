@@ -88,6 +88,7 @@ export const FEATURE_NOTES: Readonly<Record<string, readonly [needs: string, wit
     '6.3: the tracepoints `sock_send_length` and `sock_recv_length`',
     'unencrypted HTTP is read at the exits of system calls (`syscall`) instead: every system call of every process is slower, by 105 to 130 ns (6.18, one run)',
   ],
+  unix: ['6.3, where `socket` works', 'HTTP over Unix sockets is not seen'],
   syscall: [
     '5.8',
     "`not_needed` where `socket` works. If both are off, unencrypted HTTP is not seen, and the peer of a TLS connection only where the library's own structures tell it",
