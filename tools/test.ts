@@ -34,6 +34,7 @@ const CHECKS: readonly Command[] = [
   { title: 'generated files', command: [process.execPath, 'build/tools/abi/generate.js'] },
   { title: 'list of files', command: [process.execPath, 'build/tools/architecture.js'] },
   { title: 'dashboards', command: [process.execPath, 'build/tools/dashboards/generate.js'] },
+  { title: 'reference pages', command: [process.execPath, 'build/tools/reference/generate.js'] },
   { title: 'format and lint (TypeScript)', command: [BIOME, 'check', '--error-on-warnings', '.'] },
   { title: 'format (C and C++)', command: [process.execPath, 'tools/check-format.js'] },
 ];

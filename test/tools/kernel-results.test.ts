@@ -115,7 +115,9 @@ test('figures of the verifier, a line per program', () => {
 
 test('the README gets the table between its marks, and nothing else changes', () => {
   const readme = 'before\n<!-- kernels -->\nold\n<!-- /kernels -->\nafter\n';
-  assert.equal(readmeWith(readme, ROWS), `before\n<!-- kernels -->\n${summaryTable(ROWS)}\n<!-- /kernels -->\nafter\n`);
+  const link = '[Each test](test/kernels.md).';
+  const block = `<!-- kernels -->\n${summaryTable(ROWS)}\n\n${link}\n<!-- /kernels -->`;
+  assert.equal(readmeWith(readme, ROWS), `before\n${block}\nafter\n`);
   assert.equal(readmeWith(readmeWith(readme, ROWS), ROWS), readmeWith(readme, ROWS));
   assert.throws(() => readmeWith('no marks', ROWS), /<!-- kernels -->/);
 });

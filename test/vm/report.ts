@@ -103,7 +103,7 @@ export function readmeWith(readme: string, rows: readonly RowReport[]): string {
   const [open, close] = ['<!-- kernels -->', '<!-- /kernels -->'];
   const [start, end] = [readme.indexOf(open), readme.indexOf(close)];
   if (start < 0 || end < start) throw new Error(`README.md has no ${open} … ${close} to write into`);
-  return `${readme.slice(0, start)}${open}\n${summaryTable(rows)}\n${readme.slice(end)}`;
+  return `${readme.slice(0, start)}${open}\n${summaryTable(rows)}\n\n[Each test](test/kernels.md).\n${readme.slice(end)}`;
 }
 
 /** Instructions that the verifier processed and bytes of stack, a line per program, a column per kernel. */

@@ -9,7 +9,8 @@ export const TLS_REASONS: Readonly<Record<string, string>> = {
     'It speaks TLS, but with no library that is known here: a static build without symbols, Java, or Rust.',
   'no read or write function': 'The library is there, but not the functions that read and write.',
   'required function missing': 'A function that is needed to follow connections is not in this build.',
-  'permission denied': 'The agent may not open the file. It needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.',
+  'permission denied':
+    'The agent may not open the file. It needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; for a file that was replaced, a restart of the process, or CAP_CHECKPOINT_RESTORE.',
   'file replaced': 'The file was replaced while it was looked at; a restart of the process helps.',
   'file unreadable': 'The file could not be read.',
   'not an ELF file': 'What is mapped is no program file.',
