@@ -51,7 +51,7 @@ needs=(
 	/usr/include/bpf/libbpf.h:libbpf-dev /usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev
 )
 [[ $packages == test ]] && needs+=(
-	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey
+	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey runc:runc
 )
 [[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
 [[ $packages == page ]] && needs+=(chromium:chromium)

@@ -48,18 +48,42 @@ async function bundle(): Promise<void> {
   writeFileSync(join(APP, 'sbom.cdx.json'), billOfMaterials());
 }
 
-/** CycloneDX of the packages that are in the bundle; Debian's are listed below /var/lib/dpkg/status.d of the image. */
-function billOfMaterials(): string {
-  return execFileSync('npm', ['sbom', '--omit=dev', '--sbom-format=cyclonedx'], { cwd: ROOT, encoding: 'utf8' });
+interface Materials {
+  readonly components: readonly { readonly 'bom-ref': string }[];
+  readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
-/** Of the npm packages that a bundle may hold. */
-function licenses(): string[] {
+/**
+ * CycloneDX of the npm packages that a bundle may hold; Debian's are listed below /var/lib/dpkg/status.d of the image.
+ * `npm sbom --omit=dev` leaves out what a development dependency needs too, so what it lists of all is narrowed here.
+ */
+function billOfMaterials(): string {
+  const text = execFileSync('npm', ['sbom', '--sbom-format=cyclonedx'], { cwd: ROOT, encoding: 'utf8' });
+  const all = JSON.parse(text) as Materials;
+  const { name, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const kept = new Set([...bundled().map(({ reference }) => reference), `${name}@${version}`]);
+  const components = all.components.filter((component) => kept.has(component['bom-ref']));
+  const dependencies = all.dependencies
+    .filter(({ ref }) => kept.has(ref))
+    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) }));
+  return `${JSON.stringify({ ...all, components, dependencies }, undefined, 2)}\n`;
+}
+
+/** The npm packages that a bundle may hold. */
+function bundled(): { readonly folder: string; readonly reference: string }[] {
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: boolean }>;
+    packages: Record<string, { version: string; dev?: boolean }>;
   };
-  const bundled = Object.keys(packages).filter((folder) => folder !== '' && packages[folder]!.dev !== true);
-  return bundled.map((folder) => {
+  const needed = Object.entries(packages).filter(([folder, { dev }]) => folder !== '' && dev !== true);
+  return needed.map(([folder, { version }]) => ({
+    folder,
+    reference: `${folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)}@${version}`,
+  }));
+}
+
+/** Of these packages. */
+function licenses(): string[] {
+  return bundled().map(({ folder }) => {
     const file = readdirSync(join(ROOT, folder)).find((name) => /^licen[cs]e/i.test(name));
     // The manifest names the license where the package has no text of it.
     return join(folder, file ?? 'package.json');

@@ -4,7 +4,7 @@
  * below the agent is kept in the cache folder as long as tools/image/system.sh stays as it is.
  */
 
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromRoot } from '../../src/root.ts';
 import type { DebianArchitecture } from '../../test/vm/architecture.ts';
@@ -34,7 +34,8 @@ export async function makeSystem(...packages: string[]): Promise<string> {
       if (!existsSync(path)) renameSync(tree, path);
     });
   }
-  return path;
+  // runc takes no path with a symbolic link in it.
+  return realpathSync(path);
 }
 
 /** Returns its path. Needs the build (tools/setup.sh). @throws NotFetched */
@@ -44,7 +45,7 @@ export async function makeRootfs(): Promise<string> {
   rmSync(ROOTFS, { recursive: true, force: true });
   cpSync(system, ROOTFS, { recursive: true, verbatimSymlinks: true });
   cpSync(fromRoot('build/image/app'), join(ROOTFS, HOME), { recursive: true });
-  return ROOTFS;
+  return realpathSync(ROOTFS);
 }
 
 /** Bytes by folder: all, and of them the agent's own. */
