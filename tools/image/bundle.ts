@@ -55,14 +55,21 @@ interface Materials {
 
 /**
  * CycloneDX of the npm packages that a bundle may hold; Debian's are listed below /var/lib/dpkg/status.d of the image.
- * `npm sbom --omit=dev` leaves out what a development dependency needs too, so what it lists of all is narrowed here.
+ * npm leaves a package out that a development dependency needs in the same version, so package-lock.json says which.
  */
 function billOfMaterials(): string {
   const text = execFileSync('npm', ['sbom', '--sbom-format=cyclonedx'], { cwd: ROOT, encoding: 'utf8' });
   const all = JSON.parse(text) as Materials;
   const { name, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const kept = new Set([...bundled().map(({ reference }) => reference), `${name}@${version}`]);
-  const components = all.components.filter((component) => kept.has(component['bom-ref']));
+  const listed = all.components.filter((component) => kept.has(component['bom-ref']));
+  const components = bundled().map(
+    ({ reference, name, version, license }) =>
+      listed.find((component) => component['bom-ref'] === reference) ?? {
+        ...{ 'bom-ref': reference, type: 'library', name, version, purl: `pkg:npm/${reference.replace(/^@/, '%40')}` },
+        licenses: [{ license: { id: license } }],
+      },
+  );
   const dependencies = all.dependencies
     .filter(({ ref }) => kept.has(ref))
     .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) }));
@@ -70,15 +77,15 @@ function billOfMaterials(): string {
 }
 
 /** The npm packages that a bundle may hold. */
-function bundled(): { readonly folder: string; readonly reference: string }[] {
+function bundled() {
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { version: string; dev?: boolean }>;
+    packages: Record<string, { version: string; license: string; dev?: boolean }>;
   };
   const needed = Object.entries(packages).filter(([folder, { dev }]) => folder !== '' && dev !== true);
-  return needed.map(([folder, { version }]) => ({
-    folder,
-    reference: `${folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)}@${version}`,
-  }));
+  return needed.map(([folder, { version, license }]) => {
+    const name = folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    return { folder, name, version, license, reference: `${name}@${version}` };
+  });
 }
 
 /** Of these packages. */
