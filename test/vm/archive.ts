@@ -49,11 +49,12 @@ export async function configureApt(suite: string, architecture: DebianArchitectu
 
 export class Archive {
   readonly suite: string;
-  readonly #env: NodeJS.ProcessEnv;
+  /** For programs that call apt themselves. */
+  readonly env: NodeJS.ProcessEnv;
 
   private constructor(suite: string, folder: string) {
     this.suite = suite;
-    this.#env = { ...process.env, APT_CONFIG: join(folder, 'apt.conf'), LC_ALL: 'C' };
+    this.env = { ...process.env, APT_CONFIG: join(folder, 'apt.conf'), LC_ALL: 'C' };
   }
 
   /** With package lists not older than a day. @throws NotFetched */
@@ -102,7 +103,7 @@ ${transport}`,
     if (!existsSync(stamp) || Date.now() - statSync(stamp).mtimeMs > LISTS_MAX_AGE_MS) {
       say(`reads the package lists of ${suite}`);
       await fetched(`the package lists of ${suite}`, () =>
-        must('apt-get', ['update', '-qq', '-o', 'APT::Update::Error-Mode=any'], { env: archive.#env }),
+        must('apt-get', ['update', '-qq', '-o', 'APT::Update::Error-Mode=any'], { env: archive.env }),
       );
       writeFileSync(stamp, '');
     }
@@ -112,7 +113,7 @@ ${transport}`,
   /** Names that match as a whole, oldest first by their numbers. */
   async find(pattern: string): Promise<string[]> {
     const whole = new RegExp(`^(?:${pattern})$`);
-    const names = await must('apt-cache', ['pkgnames'], { env: this.#env });
+    const names = await must('apt-cache', ['pkgnames'], { env: this.env });
     const compare = new Intl.Collator('en', { numeric: true }).compare;
     return names
       .split('\n')
@@ -122,7 +123,7 @@ ${transport}`,
 
   /** Version of the package that would be downloaded. */
   async version(name: string): Promise<string> {
-    const text = await must('apt-cache', ['show', '--no-all-versions', name], { env: this.#env });
+    const text = await must('apt-cache', ['show', '--no-all-versions', name], { env: this.env });
     return /^Version: (\S+)$/m.exec(text)?.[1] ?? 'unknown';
   }
 
@@ -131,7 +132,7 @@ ${transport}`,
    * be listed that is not there yet. Returns its version. @throws NotFetched
    */
   async unpackSource(name: string, folder: string): Promise<string> {
-    const text = await must('apt-cache', ['showsrc', '--only-source', name], { env: this.#env });
+    const text = await must('apt-cache', ['showsrc', '--only-source', name], { env: this.env });
     const listed = [...text.matchAll(/^Version: (\S+)$/gm)].map(([, version]) => version!);
     const compare = new Intl.Collator('en', { numeric: true }).compare;
     let failure: unknown = new NotFetched(`${this.suite} lists no source of ${name}`);
@@ -141,7 +142,7 @@ ${transport}`,
           mkdirSync(downloads, { recursive: true });
           const wanted = ['source', '--download-only', '-qq', `${name}=${version}`];
           await fetched(`the source of ${name} ${version}`, () =>
-            must('apt-get', wanted, { env: this.#env, cwd: downloads }),
+            must('apt-get', wanted, { env: this.env, cwd: downloads }),
           );
           const description = readdirSync(downloads).find((file) => file.endsWith('.dsc'))!;
           await must('dpkg-source', ['--no-check', '--no-copy', '--extract', join(downloads, description), folder]);
@@ -160,7 +161,7 @@ ${transport}`,
       mkdirSync(downloads, { recursive: true });
       mkdirSync(folder, { recursive: true });
       await fetched(names.join(' '), () =>
-        must('apt-get', ['download', '-qq', ...names], { env: this.#env, cwd: downloads }),
+        must('apt-get', ['download', '-qq', ...names], { env: this.env, cwd: downloads }),
       );
       for (const file of readdirSync(downloads)) await must('dpkg', ['-x', join(downloads, file), folder]);
     });
