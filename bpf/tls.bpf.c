@@ -150,13 +150,13 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	tls = make_tls_stream(call.ssl, pid_tgid >> 32);
 	if (!tls)
 		return 0;
-	count_plaintext(pid_tgid >> 32, length);
 	stream = &tls->stream;
 	if (is_excluded(stream, settings)) {
 		advance(stream, direction, length);
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return 0;
 	}
+	count_plaintext(pid_tgid >> 32, length);
 	renew_if_ended(tls, direction);
 	look_below(tls, call.ssl, cookie);
 	if (direction == EGRESS)

@@ -161,7 +161,7 @@ class Agent implements AgentHandle {
       sink: fanOut([this.#metrics, ...(web ? [this.#summary.sink, this.#topology.requests] : []), ...sinks]),
     });
     this.#tlsBytes = new TlsBytes((pid, plaintextBytes, ciphertextBytes) =>
-      this.#metrics.tlsBytes(this.#workloads.processes.owner(pid), plaintextBytes, ciphertextBytes),
+      this.#metrics.tlsBytes(this.#labelsOf(pid), plaintextBytes, ciphertextBytes),
     );
     this.#latePeers = new LatePeers(this.#workloads.sink);
     this.#streams = new Streams({

@@ -124,7 +124,8 @@ export class ContainerOwners {
   }
 
   #find({ container, networkNamespace }: Place): FoundPod | undefined {
-    const shared = networkNamespace !== 0 && networkNamespace !== this.#hostNamespace;
+    // Where the node's own is not known, none can be told from it.
+    const shared = networkNamespace !== 0 && this.#hostNamespace !== 0 && networkNamespace !== this.#hostNamespace;
     const uid = shared ? this.#pods.get(networkNamespace) : undefined;
     const found = container === undefined ? undefined : this.#cluster.find(container);
     if (found === undefined) {

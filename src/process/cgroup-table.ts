@@ -68,6 +68,8 @@ export class CgroupTable {
     const mount = findMount(`${process}/mountinfo`);
     if (mount === undefined) return false;
     const root = `${process}/root${mount}`;
+    const rootId = inodeOf(root);
+    if (rootId !== 0) this.#paths.set(rootId, '/');
     const waiting: { folder: string; path: string; depth: number }[] = [{ folder: root, path: '', depth: 0 }];
     let found = 0;
     for (let next = waiting.pop(); next !== undefined && found < MAX_CGROUPS; next = waiting.pop()) {

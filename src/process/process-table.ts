@@ -156,12 +156,14 @@ export class ProcessTable {
     if (told !== undefined && container !== undefined) return this.#keep(id, placeOf(told, container));
     const paths = pid === undefined ? undefined : this.#attempt(() => this.#proc.cgroup(pid));
     if (paths === undefined) return told === undefined ? NOWHERE : placeOf(told, undefined);
+    // Since the event it has moved, as what a container engine starts does: the event's cgroup is not that of the path.
+    if (told !== undefined && paths.unified !== undefined && paths.unified !== told) return placeOf(told, undefined);
     const unified = paths.unified !== undefined && paths.unified !== '/';
     const path = (unified ? paths.unified : paths.systemd) ?? '';
     for (const other of paths.all) {
       const found = containerOfCgroup(other);
-      // Under cgroup v1 every process has the id of the v2 root, and beside v1 that of a directory above its container.
-      if (found !== undefined) return this.#keep(other === paths.unified ? id : undefined, placeOf(other, found));
+      // Never kept by the id: under cgroup v1 every process has that of the v2 root, and a process may have moved.
+      if (found !== undefined) return placeOf(other, found);
     }
     return this.#keep(unified && paths.all.length === 1 ? id : undefined, placeOf(path, undefined));
   }
@@ -193,6 +195,7 @@ function isSameContainer(a: ContainerRef | undefined, b: ContainerRef | undefine
 function agrees(entry: Entry, hint: OwnerHint): boolean {
   const ticks = ticksOf(hint);
   if (ticks >= 0 && ticks !== entry.startTicks) return false;
+  if (entry.hint !== undefined && BigInt(hint.cgroupId) !== 0n && hint.cgroupId !== entry.hint.cgroupId) return false;
   if (hint.executable === '' || hint.executable === entry.hint?.executable) return true;
   return entry.hint === undefined && entry.executable.slice(0, HINT_EXECUTABLE_BYTES) === hint.executable;
 }

@@ -51,7 +51,8 @@ test('the tree that process 1 sees', (t) => {
   );
   const table = new CgroupTable();
   assert.equal(table.readTree(proc), true);
-  assert.equal(table.size, 4);
+  assert.equal(table.size, 5);
+  assert.equal(table.path(statSync(mount).ino), '/');
   assert.equal(table.path(statSync(join(mount, 'kubepods/burstable')).ino), '/kubepods/burstable');
   rmSync(mount, { recursive: true });
   assert.equal(new CgroupTable().readTree(proc), false);
@@ -85,6 +86,34 @@ test('a process that is gone has the container of its cgroup, and its network na
   assert.equal(table.place(other).container, undefined);
   assert.equal(other.service, 'cron');
   assert.equal(table.place(owner).container?.containerId, ID);
+});
+
+test('what moves into a container between its event and our look says nothing of those it left', (t) => {
+  const proc = temporaryFolder(t);
+  for (const [pid, path] of [
+    [50, `/kubepods/pod${UID}/${ID}`],
+    [51, '/system.slice/containerd.service'],
+  ] as const) {
+    mkdirSync(join(proc, String(pid)));
+    writeFileSync(join(proc, `${pid}/stat`), `${pid} (runc) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 500 0 0\n`);
+    writeFileSync(join(proc, `${pid}/cgroup`), `0::${path}\n`);
+  }
+  for (const known of [true, false]) {
+    const cgroups = new CgroupTable();
+    if (known) cgroups.made(9, '/system.slice/containerd.service');
+    const table = new ProcessTable({ proc: new ProcFs(proc), cgroups });
+    const hint = { startTimeNs: 5e9, executable: 'runc', comm: 'runc', cgroupId: 9 };
+    table.exec(50, hint);
+    const before = table.owner(50, hint);
+    assert.equal(table.place(before).container?.containerId, known ? undefined : ID);
+    const sibling = table.owner(51, hint);
+    assert.equal(table.place(sibling).container, undefined);
+    assert.equal(sibling.service, 'containerd');
+    // Its own next event names the container.
+    cgroups.made(10, `/kubepods/pod${UID}/${ID}`);
+    const after = table.owner(50, { ...hint, cgroupId: 10 });
+    assert.equal(table.place(after).container?.containerId, ID);
+  }
 });
 
 /** name, /proc/PID/cgroup, what is found */
