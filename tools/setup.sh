@@ -56,7 +56,7 @@ needs=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey runc:runc
 	ip:iproute2 nft:nftables
 )
-[[ $packages == servers ]] && needs+=(nghttpd:nghttp2-server caddy:caddy etcd:etcd-server etcdctl:etcd-client)
+[[ $packages == servers ]] && needs+=(nghttpd:nghttp2-server caddy:caddy etcd:etcd-server etcdctl:etcd-client apache2:apache2 /usr/lib/python3/dist-packages/websockets:python3-websockets)
 [[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
 [[ $packages == page ]] && needs+=(chromium:chromium)
 
@@ -114,7 +114,7 @@ can_be_installed() { apt-cache --quiet=0 policy "$@" 2>/dev/null | grep -c 'Cand
 
 # A package of a server starts its service when it is installed and at every boot. Neither is wanted here: systemd starts
 # no masked unit, and elsewhere invoke-rc.d starts nothing in runlevel 1.
-services=(nginx-light:nginx caddy:caddy etcd-server:etcd)
+services=(nginx-light:nginx caddy:caddy etcd-server:etcd apache2:apache2)
 masked=()
 unmask() {
 	local service
