@@ -202,6 +202,7 @@ test('a namespace that is not listed, and a pod that opts out: not a byte is cop
   assert.equal(after.sum('plainsight_captured_bytes_total'), 0);
   assert.equal(after.sum('http_request_duration_seconds_count'), 0);
   assert.equal(after.sum('http_client_request_duration_seconds_count'), 0);
+  for (const kind of ['sent', 'received']) assert.equal(after.sum(`tcp_${kind}_bytes_total`), 0);
   for (const kind of ['plaintext', 'ciphertext']) assert.equal(after.sum(`plainsight_tls_${kind}_bytes_total`), 0);
   // What is listed is seen all the same.
   const url = `https://${web.address}:${HTTPS}`;
