@@ -112,6 +112,7 @@ class Agent implements AgentHandle {
     this.#topology = new Topology({
       ...{ config, log },
       ownerOf: (pid, hint) => this.#workloads.label(this.#workloads.processes.owner(pid, hint)),
+      counted: (owner) => this.#workloads.counted(owner),
       ...(kubernetes === undefined ? {} : { peers: clusterPeers(kubernetes) }),
     });
     this.#metrics = new Metrics({

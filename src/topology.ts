@@ -29,6 +29,8 @@ export interface TopologyOptions {
   readonly config: Config;
   readonly log: Log;
   readonly ownerOf: (pid: number, hint: OwnerHint) => Owner;
+  /** The owner with the labels that hold now; undefined: nothing about it may be counted. */
+  readonly counted?: (owner: Owner) => Owner | undefined;
   /** Knows more of addresses than this node's sockets do. */
   readonly peers?: PeerResolver;
 }
@@ -143,7 +145,9 @@ export class Topology {
     }
   }
 
-  #flow({ owner, peer, port, role, twice }: FlowNames, change: FlowChange): void {
+  #flow({ owner: first, peer, port, role, twice }: FlowNames, change: FlowChange): void {
+    const owner = this.#options.counted === undefined ? first : this.#options.counted(first);
+    if (owner === undefined) return;
     this.#tcp.flow(owner, { role, namespace: peer.namespace, service: peer.service, port }, change);
     if (peer.kind === 'agent' || change.sentBytes + change.receivedBytes === 0) return;
     // What the client tells of as well is counted there.

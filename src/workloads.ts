@@ -128,6 +128,14 @@ export class Workloads {
     this.#cgroups.gone(id);
   }
 
+  /** As label(); undefined: it is out of scope, and nothing about it may be counted. */
+  counted(owner: Owner): Owner | undefined {
+    if (this.#tracking === undefined) return owner;
+    const { standing, owner: now } = this.#tracking.owners.label(owner);
+    const isOut = standing === 'excluded' || (standing === 'pending' && !this.#tracking.scope.allowsUnknown);
+    return isOut ? undefined : now;
+  }
+
   /** With the labels that hold now. */
   label(owner: Owner): Owner {
     return this.#tracking?.owners.label(owner).owner ?? owner;

@@ -202,6 +202,7 @@ test('a namespace that is not listed, and a pod that opts out: not a byte is cop
   assert.equal(after.sum('plainsight_captured_bytes_total'), 0);
   assert.equal(after.sum('http_request_duration_seconds_count'), 0);
   assert.equal(after.sum('http_client_request_duration_seconds_count'), 0);
+  for (const kind of ['sent', 'received']) assert.equal(after.sum(`tcp_${kind}_bytes_total`), 0);
   for (const kind of ['plaintext', 'ciphertext']) assert.equal(after.sum(`plainsight_tls_${kind}_bytes_total`), 0);
   // What is listed is seen all the same.
   const url = `https://${web.address}:${HTTPS}`;
@@ -217,6 +218,20 @@ test('a namespace that is not listed, and a pod that opts out: not a byte is cop
   );
   await agent.expect('server', labelsOf(silent, 'nginx', 'silent-0'), more);
 });
+
+/** A connection may end just when it is used again; an agent that has ended says why. */
+async function scrapeOf(agent: RunningAgent) {
+  try {
+    return await agent.scrape();
+  } catch {
+    const { exitCode, signalCode } = agent.process;
+    assert.ok(
+      exitCode === null && signalCode === null,
+      `the agent ended: ${exitCode ?? signalCode}, ${agent.stderr()}`,
+    );
+    return agent.scrape();
+  }
+}
 
 test('200 containers come and go, the API server goes and comes back with 410: labels stay right, series go in time', async (t) => {
   const { node, server, agent: startAgent } = await makeWorld(t);
@@ -274,13 +289,13 @@ test('200 containers come and go, the API server goes and comes back with 410: l
   let known = 0;
   while (known !== 1 && Date.now() - backMs < 90_000) {
     await sleep(1000);
-    known = (await agent.scrape()).sum('plainsight_kubernetes_objects', { resource: 'pods' });
+    known = (await scrapeOf(agent)).sum('plainsight_kubernetes_objects', { resource: 'pods' });
   }
   assert.equal(known, 1, 'the pods that are gone are still there');
   let gone = 0;
   while (gone === 0 && Date.now() - backMs < 220_000) {
     await sleep(2000);
-    exposition = await agent.scrape();
+    exposition = await scrapeOf(agent);
     if (exposition.sum('http_client_request_duration_seconds_count', { namespace: 'batch' }) === 0) gone = Date.now();
   }
   const endedMs = gone - backMs;

@@ -27,7 +27,8 @@ import { makeRootfs } from './rootfs.ts';
 const CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'SETGID', 'SETUID', 'NET_BIND_SERVICE'].map(
   (name) => `CAP_${name}`,
 );
-const SUBNET = '10.244.77';
+/** Of its own for each run. */
+const SUBNET = `10.244.${1 + (process.pid % 250)}`;
 
 export interface ContainerOptions {
   readonly args: readonly string[];
