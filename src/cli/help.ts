@@ -1,6 +1,6 @@
 /** The texts that are made from the tables of options and subcommands: `--help`, `--version`, the documentation. */
 
-import { environmentName, OPTION_NAMES, OPTIONS } from '../config.ts';
+import { environmentName, OPTIONS } from '../config.ts';
 import { COMMON_FLAGS, type CommandDescription } from './arguments.ts';
 
 export function overviewText(commands: readonly CommandDescription[]): string {
@@ -36,16 +36,4 @@ export function helpText(command: CommandDescription): string {
     'YAML file of --config, e.g. log-level: debug. A flag wins over the environment, the environment over the file.',
     '',
   ].join('\n');
-}
-
-/** The options as a Markdown table. */
-export function optionsMarkdown(): string {
-  const rows = OPTION_NAMES.map((name) => {
-    const { flag, help, allowed, fallback, reloadable } = OPTIONS[name];
-    const cells = [`\`--${flag}\``, `\`${environmentName(flag)}\``, fallback ? `\`${fallback}\`` : '', allowed, help];
-    return `| ${cells.join(' | ')}${reloadable ? ' (SIGHUP applies a change)' : ''} |`;
-  });
-  return ['| flag, and key in YAML | variable | default | allowed | |', '|---|---|---|---|---|', ...rows, ''].join(
-    '\n',
-  );
 }

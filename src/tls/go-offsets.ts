@@ -40,9 +40,6 @@ export interface GoOffsetEntry {
   readonly layout: GoLayout;
 }
 
-/** `unverified`: no table is known to hold for this version. */
-export type GoOffsetState = 'verified' | 'unverified';
-
 /** The first versions with arguments in registers. */
 const REGISTER_ABI: Readonly<Record<string, number>> = { x64: 17, arm64: 18 };
 const MAX_OFFSET = 4096;

@@ -66,11 +66,6 @@ export interface Toolchain {
   readonly command: string;
 }
 
-/** Is it unpacked here? */
-export function hasToolchain(version: GoVersion): boolean {
-  return existsSync(toolchainFolder(version));
-}
-
 /** Unpacks it when it is not there yet. @throws NotFetched */
 export async function goToolchain(version: GoVersion): Promise<Toolchain> {
   const folder = toolchainFolder(version);

@@ -218,6 +218,20 @@ export async function startAgentWith(
   });
 }
 
+/** Scrapes until the check passes; throws what it throws when it never does. Closing takes longer than being done with it. */
+export async function settled(agent: RunningAgent, check: (exposition: Exposition) => void): Promise<Exposition> {
+  for (let i = 0; ; i++) {
+    try {
+      const exposition = await agent.scrape();
+      check(exposition);
+      return exposition;
+    } catch (error) {
+      if (i === 20) throw error;
+      await sleep(200);
+    }
+  }
+}
+
 export interface Certificate {
   readonly certificate: string;
   readonly key: string;

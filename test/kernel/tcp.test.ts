@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { fromRoot } from '../../src/root.ts';
-import { freePort, PYTHON, type RunningAgent, scaled, sleep, start, startAgent, until } from './harness.ts';
+import { freePort, PYTHON, scaled, settled, start, startAgent, until } from './harness.ts';
 import { makeUnit, runInUnit, type Unit } from './unit.ts';
 
 const PEER = fromRoot('fixtures/servers/tcp-peer.py');
@@ -23,20 +23,6 @@ async function serve(t: TestContext, address: string): Promise<{ unit: Unit; por
 
 async function connect(unit: Unit, ...args: readonly (string | number)[]): Promise<Counts> {
   return JSON.parse(await runInUnit(unit, [PYTHON, PEER, 'client', ...args.map(String)])) as Counts;
-}
-
-/** Closing takes a moment longer than being done with it. */
-async function settled(agent: RunningAgent, check: (scrape: Awaited<ReturnType<RunningAgent['scrape']>>) => void) {
-  for (let i = 0; ; i++) {
-    try {
-      const scrape = await agent.scrape();
-      check(scrape);
-      return scrape;
-    } catch (error) {
-      if (i === 20) throw error;
-      await sleep(100);
-    }
-  }
 }
 
 const CONNECTIONS = scaled(300, 30);

@@ -9,7 +9,7 @@ import {
   freePort,
   makeCertificate,
   PYTHON,
-  type RunningAgent,
+  settled,
   sleep,
   start,
   startAgent,
@@ -34,19 +34,6 @@ async function peer(unit: Unit, at: End, ...args: readonly (string | number)[]):
   const [program, ...enter] = at.enter;
   const words = [PYTHON, PEER, ...args.map(String)];
   return JSON.parse(await runInUnit(unit, [program, ...enter, ...words])) as Record<string, number>;
-}
-
-async function settled(agent: RunningAgent, check: (scrape: Awaited<ReturnType<RunningAgent['scrape']>>) => void) {
-  for (let i = 0; ; i++) {
-    try {
-      const scrape = await agent.scrape();
-      check(scrape);
-      return scrape;
-    } catch (error) {
-      if (i === 20) throw error;
-      await sleep(200);
-    }
-  }
 }
 
 function within(found: number, truth: number, share: number, what: string): void {

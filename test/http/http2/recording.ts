@@ -41,10 +41,6 @@ function pipe(chunks: RecordedChunk[]): { client: Duplex; server: Duplex } {
   return { client, server };
 }
 
-export interface Recording {
-  readonly chunks: readonly RecordedChunk[];
-}
-
 /** Runs `talk` with a client whose requests `serve` answers, until it is over. */
 export async function record(
   serve: (stream: ServerHttp2Stream, headers: Readonly<Record<string, unknown>>) => void,
