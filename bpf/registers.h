@@ -52,6 +52,7 @@ enum {
 	SYSCALL_RECVFROM = 45,
 	SYSCALL_SENDMSG = 46,
 	SYSCALL_RECVMSG = 47,
+	SYSCALL_SPLICE = 275,
 };
 
 #elif defined(__TARGET_ARCH_arm64)
@@ -93,6 +94,7 @@ enum {
 	SYSCALL_READV = 65,
 	SYSCALL_WRITEV = 66,
 	SYSCALL_SENDFILE = 71,
+	SYSCALL_SPLICE = 76,
 	SYSCALL_SENDTO = 206,
 	SYSCALL_RECVFROM = 207,
 	SYSCALL_SENDMSG = 211,
@@ -155,11 +157,11 @@ static __always_inline int receives(__u64 number)
 	       number == SYSCALL_RECVMSG;
 }
 
-/* Does it move bytes between a file descriptor and the caller, in either direction? */
+/* Does it move bytes to or from a file descriptor? */
 static __always_inline int moves_bytes(__u64 number)
 {
 	return receives(number) || number == SYSCALL_WRITE || number == SYSCALL_WRITEV || number == SYSCALL_SENDTO ||
-	       number == SYSCALL_SENDMSG || number == SYSCALL_SENDFILE;
+	       number == SYSCALL_SENDMSG || number == SYSCALL_SENDFILE || number == SYSCALL_SPLICE;
 }
 
 #endif

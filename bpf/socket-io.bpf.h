@@ -79,9 +79,9 @@ static __always_inline __u32 end_of(const struct sock *sk, int direction)
 }
 
 /*
- * Where a chunk of `moved` bytes begins. TCP's own count tells, not ours: an operation that no program saw (io_uring,
- * splice, a program that the kernel skipped because it ran already on that CPU) then shows as a gap. Two threads that
- * write at once can see each other's bytes counted; what then would go backwards is put behind what was before.
+ * Where a chunk of `moved` bytes begins. TCP's own count tells, not ours: an operation that no program saw (io_uring
+ * behind the system calls, a program that the kernel skipped because it ran already on that CPU) then shows as a gap. Two
+ * threads that write at once can see each other's bytes counted; what then would go backwards is put behind what was before.
  */
 static __always_inline __u64 advance_socket(struct stream *stream, int direction, __u32 moved, const struct sock *sk)
 {

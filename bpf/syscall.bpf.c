@@ -42,6 +42,7 @@ static __always_inline int on_syscall(__u64 *ctx, enum turn turn)
 	const struct settings *settings;
 	const struct sock *sk;
 	struct stream *stream;
+	enum direction direction;
 	__u64 flags = 0;
 
 	/* Every system call of every task comes here: what is not ours must leave first. */
@@ -58,13 +59,20 @@ static __always_inline int on_syscall(__u64 *ctx, enum turn turn)
 		flags = SYSCALL_ARGUMENT_3(regs);
 	if (flags & ASIDE_FLAGS)
 		return 0;
+	direction = receives(number) ? INGRESS : EGRESS;
 	sk = find_socket(SYSCALL_ARGUMENT_1(regs));
+	if (number == SYSCALL_SPLICE) {
+		/* One of its ends is a pipe: from the first to the third argument. */
+		if (sk)
+			direction = INGRESS;
+		else
+			sk = find_socket(SYSCALL_ARGUMENT_3(regs));
+	}
 	if (!sk || !is_tcp(sk))
 		return 0;
 	stream = find_stream(sk, result != 0);
 	if (stream)
-		on_socket_io(stream, sk, receives(number) ? INGRESS : EGRESS, result, regs, settings, SOURCE_SYSCALL,
-			     turn);
+		on_socket_io(stream, sk, direction, result, regs, settings, SOURCE_SYSCALL, turn);
 	return 0;
 }
 

@@ -6,8 +6,23 @@
 import type { Log } from '../log.ts';
 import type { Context } from './context.ts';
 
-/** The promise is 2 s; the rest is for the process to end. */
-const STOP_LIMIT_MS = 1800;
+/** What happens when stopping takes longer than a limit. */
+export interface StopLimit {
+  readonly ms: number;
+  readonly exitCode: number;
+  /** What is said then. */
+  readonly warning: string;
+}
+
+/**
+ * The promise is 2 s; the rest is for the process to end. The kernel detaches everything that belongs to a process when the
+ * process is gone.
+ */
+const STOP_LIMIT: StopLimit = {
+  ms: 1800,
+  exitCode: 0,
+  warning: 'stopping took too long; leaving the rest to the kernel',
+};
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 export class Lifetime {
@@ -15,15 +30,17 @@ export class Lifetime {
   readonly ended: Promise<void>;
   readonly #context: Context;
   readonly #log: Log;
+  readonly #stopLimit: StopLimit;
   #resolve: () => void = () => {};
   #hasEnded = false;
   #limit: NodeJS.Timeout | undefined;
   readonly #onInterrupt = () => this.#signal('SIGINT');
   readonly #onTerminate = () => this.#signal('SIGTERM');
 
-  constructor(context: Context, log: Log) {
+  constructor(context: Context, log: Log, stopLimit = STOP_LIMIT) {
     this.#context = context;
     this.#log = log;
+    this.#stopLimit = stopLimit;
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -38,11 +55,11 @@ export class Lifetime {
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    const { ms, exitCode, warning } = this.#stopLimit;
     this.#limit = setTimeout(() => {
-      // The kernel detaches everything that belongs to a process when the process is gone.
-      this.#log.warn('stopping took too long; leaving the rest to the kernel');
-      this.#context.exit(0);
-    }, STOP_LIMIT_MS);
+      this.#log.warn(warning);
+      this.#context.exit(exitCode);
+    }, ms);
     this.#resolve();
   }
 

@@ -4,14 +4,21 @@ import { unlinkSync, writeFileSync } from 'node:fs';
 import { CaptureWriter, createCaptureFile } from '../capture/file-writer.ts';
 import { KEEP_ALL } from '../capture/redactor.ts';
 import { type Config, quoteValue } from '../config.ts';
-import { PlainsightError } from '../errors.ts';
+import { ERROR_CODES, PlainsightError } from '../errors.ts';
 import { Http1Redactor } from '../http/http1/redact.ts';
 import { Metrics } from '../metrics/metrics.ts';
 import { packageVersion } from '../root.ts';
 import type { Arguments } from './arguments.ts';
 import type { Context } from './context.ts';
-import { Lifetime } from './lifetime.ts';
+import { Lifetime, type StopLimit } from './lifetime.ts';
 import { prepare, runAgent } from './start.ts';
+
+/** The file is not whole before all is written; whoever does not want to wait for it interrupts once more. */
+const STOP_LIMIT: StopLimit = {
+  ms: 30_000,
+  exitCode: ERROR_CODES.FILE,
+  warning: 'stopping took too long; the end of the recording is missing',
+};
 
 export async function record(args: Arguments, context: Context): Promise<number> {
   const path = args.values.get('out');
@@ -24,7 +31,7 @@ export async function record(args: Arguments, context: Context): Promise<number>
   const writer = new CaptureWriter(stream, { redactor });
   const metricsPath = args.values.get('metrics');
   const metrics = metricsPath === undefined ? undefined : trafficMetrics(prepared.config);
-  const lifetime = new Lifetime(context, log);
+  const lifetime = new Lifetime(context, log, STOP_LIMIT);
   void writer.failed.then(() => lifetime.end());
   let started = false;
   try {

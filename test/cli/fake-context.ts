@@ -165,3 +165,6 @@ export const TRANSACTION: Transaction = {
   timeNs: 1_500_000,
   durationNs: 2_250_000,
 };
+
+/** Lets everything that is due happen, time apart. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

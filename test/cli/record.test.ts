@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import type { Recorder } from '../../src/cli/agent-contract.ts';
 import { main } from '../../src/main.ts';
 import { EGRESS, INGRESS } from '../../src/stream/contract.ts';
-import { CONNECTION, fakeAgent, fakeContext, makeHost, temporaryFolder } from './fake-context.ts';
+import { CONNECTION, fakeAgent, fakeContext, makeHost, temporaryFolder, turn } from './fake-context.ts';
 
 const SECRET = 'c4n4ry-s3cr3t';
 const REQUEST = Buffer.from(
@@ -104,6 +104,24 @@ describe('bad luck', () => {
     const unfit = fakeContext({ hostRoot: makeHost(t, { '/sys/kernel/btf/vmlinux': undefined }) });
     assert.equal(await main(['record', '--out', path], unfit), 2);
     assert.equal(existsSync(path), false);
+  });
+
+  test('a stop that hangs has 30 s; then the exit code says that the file is not whole', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let stopped = () => {};
+    const stop = () => new Promise<void>((resolve) => (stopped = resolve));
+    const agent = fakeAgent(() => context.signals.emit('SIGINT'), { stop });
+    const context = fakeContext({ hostRoot: makeHost(t), startAgent: agent.start });
+    const ended = main(['record', '--out', join(temporaryFolder(t), 'capture')], context);
+    while (context.stderr.text === '') await turn();
+    await turn();
+    t.mock.timers.tick(29_999);
+    assert.deepEqual(context.exits, []);
+    t.mock.timers.tick(1);
+    assert.deepEqual(context.exits, [74]);
+    assert.match(context.stderr.text, /the end of the recording is missing/);
+    stopped();
+    await ended;
   });
 
   test('a full disk ends it: exit code 74', async (t) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { main } from '../../src/main.ts';
-import { fakeContext, temporaryFolder } from './fake-context.ts';
+import { fakeContext, temporaryFolder, turn } from './fake-context.ts';
 
 function data(conn: string, time: number, direction: string, text: string, more = ''): string {
   const length = Buffer.byteLength(text);
@@ -122,8 +122,6 @@ describe('bad input', () => {
     assert.equal(stderr, 'plainsight: --metrics and --transactions: give one of them\n');
   });
 });
-
-const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('a reader that goes away ends it quietly', async () => {
   let produced = 0;

@@ -5,9 +5,7 @@ import { describe, test } from 'node:test';
 import { PlainsightError } from '../../src/errors.ts';
 import { main } from '../../src/main.ts';
 import { packageVersion } from '../../src/root.ts';
-import { fakeAgent, fakeContext, fakeNative, makeHost, temporaryFolder } from './fake-context.ts';
-
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+import { fakeAgent, fakeContext, fakeNative, makeHost, temporaryFolder, turn } from './fake-context.ts';
 
 describe('start', () => {
   test('says where to look, and what is on and off', async (t) => {

@@ -1,6 +1,7 @@
 /**
  * Bodies that take 3 s, as they move: written in chunks, sent by sendfile or splice without ever being in the memory of the
- * process, throttled by nginx. They last 3 s, and the request behind them on the same connection is in step.
+ * process, throttled by nginx. They last as long as the client says, 3 s or, on an emulated processor, some more, and the
+ * request behind them on the same connection is in step.
  */
 
 import assert from 'node:assert/strict';
@@ -24,7 +25,7 @@ import {
 import { makeUnit } from './unit.ts';
 
 const SECONDS = 3;
-/** Of the seconds. */
+/** Of what the client says. */
 const TOLERANCE = 0.05;
 
 /** Two requests, one after the other on one connection. Returns how long each took by the client's clock. */
@@ -57,8 +58,9 @@ async function expectBoth(agent: RunningAgent, services: readonly [string, strin
     client.sum('http_client_request_duration_seconds_sum', { service: services[1] }),
   ];
   t.diagnostic(`the client says ${sum.toFixed(3)} s, measured ${measured.map((s) => s.toFixed(3)).join(' and ')} s`);
-  for (const seconds of [...measured, sum])
-    assert.ok(Math.abs(seconds - 2 * SECONDS) <= TOLERANCE * 2 * SECONDS, `${seconds} s`);
+  assert.ok(sum >= (1 - TOLERANCE) * 2 * SECONDS, `the client says ${sum} s`);
+  for (const seconds of measured)
+    assert.ok(Math.abs(seconds - sum) <= TOLERANCE * sum, `${seconds} s, the client says ${sum} s`);
   assert.equal(client.lost(), 0);
 }
 
