@@ -100,7 +100,7 @@ const labelsOf = ({ sample }: Pod, container: string, service: string): Labels =
   service,
 });
 
-const status = async (agent: RunningAgent) => (await (await fetch(`${agent.url}/api/status`)).json()) as never;
+const status = async (agent: RunningAgent) => JSON.parse(await agent.get('/api/status')) as never;
 
 test('four containers of two pods, HTTP and HTTPS: every series carries the right labels, 10,000 requests exactly', async (t) => {
   const { node, server, agent: startAgent } = await makeWorld(t);
@@ -219,20 +219,6 @@ test('a namespace that is not listed, and a pod that opts out: not a byte is cop
   await agent.expect('server', labelsOf(silent, 'nginx', 'silent-0'), more);
 });
 
-/** A connection may end just when it is used again; an agent that has ended says why. */
-async function scrapeOf(agent: RunningAgent) {
-  try {
-    return await agent.scrape();
-  } catch {
-    const { exitCode, signalCode } = agent.process;
-    assert.ok(
-      exitCode === null && signalCode === null,
-      `the agent ended: ${exitCode ?? signalCode}, ${agent.stderr()}`,
-    );
-    return agent.scrape();
-  }
-}
-
 test('200 containers come and go, the API server goes and comes back with 410: labels stay right, series go in time', async (t) => {
   const { node, server, agent: startAgent } = await makeWorld(t);
   const web = await node.pod({ namespace: 'shop', name: 'web-0' });
@@ -289,13 +275,13 @@ test('200 containers come and go, the API server goes and comes back with 410: l
   let known = 0;
   while (known !== 1 && Date.now() - backMs < 90_000) {
     await sleep(1000);
-    known = (await scrapeOf(agent)).sum('plainsight_kubernetes_objects', { resource: 'pods' });
+    known = (await agent.scrape()).sum('plainsight_kubernetes_objects', { resource: 'pods' });
   }
   assert.equal(known, 1, 'the pods that are gone are still there');
   let gone = 0;
   while (gone === 0 && Date.now() - backMs < 220_000) {
     await sleep(2000);
-    exposition = await scrapeOf(agent);
+    exposition = await agent.scrape();
     if (exposition.sum('http_client_request_duration_seconds_count', { namespace: 'batch' }) === 0) gone = Date.now();
   }
   const endedMs = gone - backMs;
