@@ -63,13 +63,10 @@ export class Peers {
 
   setSlice(key: string, { namespace, service, ports, endpoints }: EndpointSlice): void {
     this.#remove(this.#slices.get(key));
-    const room = this.#room(endpoints.length);
-    const addresses: string[] = [];
-    const pods: string[] = [];
-    for (const { address, pod } of endpoints.slice(0, room)) {
-      addresses.push(address);
-      pods.push(pod);
-    }
+    const kept = endpoints.slice(0, this.#room(endpoints.length));
+    // Lists that were grown by push() would keep room for three times as many.
+    const addresses = kept.map(({ address }) => address);
+    const pods = kept.map(({ pod }) => pod);
     this.#slices.set(key, this.#add({ namespace, service, ports, addresses, pods }));
   }
 
