@@ -61,7 +61,8 @@ export class Workloads {
   readonly #kubernetes: Kubernetes | undefined;
   readonly #tracking: Tracking | undefined;
   readonly #life: SeriesLife;
-  #settled = false;
+  /** Lists of the cluster after which the garbage was collected. */
+  #lists = 0;
 
   constructor(options: {
     config: Config;
@@ -149,10 +150,11 @@ export class Workloads {
   /** Every second. */
   tick(): void {
     this.#tracking?.late.release();
-    if (this.#settled || this.#kubernetes?.states().some(({ synced }) => !synced)) return;
-    // The first lists leave tens of MB of garbage, which V8 alone would let lie.
-    this.#settled = true;
-    if (this.#kubernetes !== undefined) globalThis.gc?.();
+    const lists = this.#kubernetes?.states().reduce((sum, state) => sum + state.lists, 0) ?? 0;
+    if (lists === this.#lists) return;
+    // A list leaves tens of MB of garbage, which V8 alone would let lie.
+    this.#lists = lists;
+    globalThis.gc?.();
   }
 
   /** Every few seconds. */

@@ -245,6 +245,10 @@ build_page() {
 	node_modules/.bin/tsc -p src/web/page || fail 1 'the page has type errors'
 	node build/tools/build-page.js || fail 1 'the page cannot be built'
 }
+build_client_node() {
+	say 'builds the client of Kubernetes'
+	node build/tools/build-client-node.js || fail 1 'the client of Kubernetes cannot be built'
+}
 objects_built() {
 	local file arch
 	for file in bpf/*.bpf.c; do
@@ -262,6 +266,9 @@ unless_stamped build/native.stamp \
 sources_built || rm -f build/sources.stamp
 unless_stamped build/sources.stamp \
 	"$(hash_of inputs src test tools bench tsconfig.json node_modules/.plainsight-stamp)" build_sources
+[[ -e build/client-node/client-node.js ]] || rm -f build/client-node.stamp
+unless_stamped build/client-node.stamp \
+	"$(hash_of inputs tools/build-client-node.ts tools/client-node.ts node_modules/.plainsight-stamp)" build_client_node
 [[ -e build/web/index.html ]] || rm -f build/page.stamp
 unless_stamped build/page.stamp \
 	"$(hash_of inputs src/web/page src/summary/contract.ts tools/build-page.ts tsconfig.json node_modules/.plainsight-stamp)" build_page

@@ -8,7 +8,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
-import type { Access, Credentials } from './access.ts';
+import type { Access, Presented } from './access.ts';
 import { ApiError, problemOfError, problemOfStatus } from './api-error.ts';
 import { LineSplitter, ListSplitter } from './list-splitter.ts';
 
@@ -56,16 +56,17 @@ export class ApiClient {
   }
 
   async #read(options: ApiRequest, suffix: string, onChunk: (chunk: Buffer) => void): Promise<void> {
-    let credentials: Credentials;
+    let presented: Presented;
     try {
-      credentials = this.#access.credentials();
+      presented = await this.#access.present();
     } catch (cause) {
       throw new ApiError('credentials', { cause });
     }
     let response: IncomingMessage | undefined;
     try {
-      response = await this.#send(options, suffix, credentials);
+      response = await this.#send(options, suffix, presented);
       const status = response.statusCode ?? 0;
+      if (status === 401) this.#access.refused();
       if (status !== 200) {
         const retryAfterMs = readRetryAfter(response.headers['retry-after']);
         throw new ApiError(problemOfStatus(status), { retryAfterMs });
@@ -79,24 +80,17 @@ export class ApiClient {
     }
   }
 
-  #send(options: ApiRequest, suffix: string, credentials: Credentials): Promise<IncomingMessage> {
-    const { server, serverName, verifies } = this.#access;
-    const { token, authority, certificate, key } = credentials;
+  #send(options: ApiRequest, suffix: string, { server, options: access }: Presented): Promise<IncomingMessage> {
     const url = new URL(server + options.path);
     for (const [name, value] of Object.entries(options.query)) url.searchParams.set(name, value);
     const reduced = `application/json;as=PartialObjectMetadata${suffix};g=meta.k8s.io;v=v1, application/json`;
     return new Promise((resolve, reject) => {
       const sent = request(url, {
-        agent: false,
-        rejectUnauthorized: verifies,
-        ...(serverName === undefined ? {} : { servername: serverName }),
-        ...(authority === undefined ? {} : { ca: authority }),
-        ...(certificate === undefined ? {} : { cert: certificate }),
-        ...(key === undefined ? {} : { key }),
+        ...access,
         headers: {
+          ...access.headers,
           accept: options.metadataOnly ? reduced : 'application/json',
           'user-agent': 'plainsight',
-          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         },
         signal: options.signal,
       });

@@ -4,7 +4,7 @@ export const API_PROBLEMS = {
   unreachable: 'it cannot be reached; check the network and that it runs',
   timeout: 'it does not answer in time',
   certificate: 'its certificate, or the authority that should have signed it, is not valid',
-  credentials: 'the token or certificate to present cannot be read',
+  credentials: 'the token or certificate to present cannot be had; check its file or plugin',
   unauthorized: 'it refuses the token or certificate (401)',
   forbidden: 'the account may not do that (403); grant it list and watch',
   missing: 'it does not know this resource (404)',

@@ -49,7 +49,8 @@ export class Cluster {
   readonly #disabledNamespaces = new Set<string>();
   readonly #namespaces = new Set<string>();
   readonly #nodes = new Set<string>();
-  readonly #slices = new Map<string, readonly string[]>();
+  /** Slices with pods of this node. */
+  readonly #ownSlices = new Set<string>();
   readonly #peers = new Peers((namespace, name) => this.#services.get(namespace)?.get(name)?.headless === true);
   readonly #labels = new WeakMap<Pod, { version: number; service: string }>();
   listener: ClusterListener = NOBODY;
@@ -74,7 +75,7 @@ export class Cluster {
     return {
       pods: this.#pods.size,
       services,
-      endpointslices: this.#slices.size,
+      endpointslices: this.#peers.sliceCount,
       endpoints: this.#peers.size,
       nodes: this.#nodes.size,
       namespaces: this.#namespaces.size,
@@ -154,17 +155,16 @@ export class Cluster {
 
   readonly sliceStore: Store<EndpointSlice> = {
     key: namespacedName,
-    keys: () => this.#slices.keys(),
+    keys: () => this.#peers.slices(),
     set: (key, slice) => {
-      const own = slice.endpoints.map(({ pod }) => `${slice.namespace}/${pod}`).filter((name) => this.#names.has(name));
+      const isOwn = slice.endpoints.some(({ pod }) => this.#names.has(`${slice.namespace}/${pod}`));
       // Most slices are about pods of other nodes: they change no label here.
-      if (own.length > 0 || this.#slices.get(key)?.length) this.#version++;
-      this.#slices.set(key, own);
+      if (this.#ownSlices.delete(key) || isOwn) this.#version++;
+      if (isOwn) this.#ownSlices.add(key);
       this.#peers.setSlice(key, slice);
     },
     delete: (key) => {
-      if (this.#slices.get(key)?.length) this.#version++;
-      this.#slices.delete(key);
+      if (this.#ownSlices.delete(key)) this.#version++;
       this.#peers.deleteSlice(key);
     },
   };

@@ -1,4 +1,21 @@
-/** Reads fields of what JSON or YAML was parsed to, whatever it turned out to be. Absent and of another kind are the same. */
+/**
+ * Reads fields of what JSON or YAML was parsed to, whatever it turned out to be. Absent and of another kind are the same. For
+ * objects of the API the compiler checks the names of fields; the values are anybody's.
+ */
+
+type Name<T> = keyof NonNullable<T>;
+type At<T, N extends Name<T>> = NonNullable<T>[N];
+
+interface FieldOf<T> {
+  (from: unknown, a: Name<T>): unknown;
+  <A extends Name<T>>(from: unknown, a: A, b: Name<At<T, A>>): unknown;
+  <A extends Name<T>, B extends Name<At<T, A>>>(from: unknown, a: A, b: B, c: Name<At<At<T, A>, B>>): unknown;
+}
+
+/** `fieldOf<V1Pod>()(object, 'metadata', 'name')` */
+export function fieldOf<T>(): FieldOf<T> {
+  return field as FieldOf<T>;
+}
 
 /** `field(pod, 'metadata', 'name')` */
 export function field(from: unknown, ...names: readonly string[]): unknown {

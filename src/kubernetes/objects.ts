@@ -5,8 +5,18 @@
  * Limits of one object: 64 labels, 256 containers, 1024 endpoints, 32 ports and addresses.
  */
 
+import type {
+  V1ContainerStatus,
+  V1Endpoint,
+  V1EndpointSlice,
+  V1Namespace,
+  V1Node,
+  V1OwnerReference,
+  V1Pod,
+  V1Service,
+} from '@kubernetes/client-node';
 import { canonicalAddress } from './ip-address.ts';
-import { field, items, pairs, text } from './json-fields.ts';
+import { field, fieldOf, items, pairs, text } from './json-fields.ts';
 
 const MAX_LABELS = 64;
 const MAX_CONTAINERS = 256;
@@ -15,6 +25,15 @@ const MAX_SMALL = 32;
 
 /** On a pod or a namespace: `"false"` keeps the agent's hands off it. */
 export const ENABLED = 'plainsight.dev/enabled';
+
+const podField = fieldOf<V1Pod>();
+const containerField = fieldOf<V1ContainerStatus>();
+const ownerField = fieldOf<V1OwnerReference>();
+const serviceField = fieldOf<V1Service>();
+const sliceField = fieldOf<V1EndpointSlice>();
+const endpointField = fieldOf<V1Endpoint>();
+const nodeField = fieldOf<V1Node>();
+const namespaceField = fieldOf<V1Namespace>();
 
 export interface Pod {
   readonly uid: string;
@@ -39,46 +58,49 @@ export interface Pod {
 }
 
 export function parsePod(object: unknown): Pod | undefined {
-  const uid = text(field(object, 'metadata', 'uid'));
-  const namespace = text(field(object, 'metadata', 'namespace'));
-  const name = text(field(object, 'metadata', 'name'));
+  const uid = text(podField(object, 'metadata', 'uid'));
+  const namespace = text(podField(object, 'metadata', 'namespace'));
+  const name = text(podField(object, 'metadata', 'name'));
   if (uid === undefined || namespace === undefined || name === undefined) return undefined;
-  const annotations = field(object, 'metadata', 'annotations');
-  const hostNetwork = field(object, 'spec', 'hostNetwork') === true;
-  const all = ['containers', 'initContainers', 'ephemeralContainers'].flatMap((kind) =>
-    items(field(object, 'spec', kind)),
+  const annotations = podField(object, 'metadata', 'annotations');
+  const hostNetwork = podField(object, 'spec', 'hostNetwork') === true;
+  const all = (['containers', 'initContainers', 'ephemeralContainers'] as const).flatMap((kind) =>
+    items(podField(object, 'spec', kind)),
   );
-  const labels = new Map(pairs(field(object, 'metadata', 'labels')).slice(0, MAX_LABELS));
-  const phase = field(object, 'status', 'phase');
+  const labels = new Map(pairs(podField(object, 'metadata', 'labels')).slice(0, MAX_LABELS));
+  const phase = podField(object, 'status', 'phase');
   return {
     uid,
     staticUid: text(field(annotations, 'kubernetes.io/config.hash')) ?? '',
     namespace,
     name,
-    addresses: podAddresses(field(object, 'status')),
+    addresses: podAddresses(object),
     hostNetwork,
-    containers: containerIds(field(object, 'status')),
+    containers: containerIds(object),
     onlyContainer: all.length === 1 ? (text(field(all[0], 'name')) ?? '') : '',
     labels,
-    workload: workloadOf(field(object, 'metadata', 'ownerReferences'), labels) ?? name,
+    workload: workloadOf(podField(object, 'metadata', 'ownerReferences'), labels) ?? name,
     enabled: field(annotations, ENABLED) !== 'false',
     ended: phase === 'Succeeded' || phase === 'Failed',
   };
 }
 
-function podAddresses(status: unknown): readonly string[] {
-  const listed = items(field(status, 'podIPs')).map((item) => field(item, 'ip'));
-  return addressesOf(listed.length > 0 ? listed : [field(status, 'podIP')]);
+function podAddresses(pod: unknown): readonly string[] {
+  const listed = items(podField(pod, 'status', 'podIPs')).map((item) => field(item, 'ip'));
+  return addressesOf(listed.length > 0 ? listed : [podField(pod, 'status', 'podIP')]);
 }
 
-function containerIds(status: unknown): ReadonlyMap<string, string> {
+function containerIds(pod: unknown): ReadonlyMap<string, string> {
   const ids = new Map<string, string>();
-  for (const kind of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses']) {
-    for (const container of items(field(status, kind)).slice(0, MAX_CONTAINERS)) {
-      const name = text(field(container, 'name'));
+  for (const kind of ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const) {
+    for (const container of items(podField(pod, 'status', kind)).slice(0, MAX_CONTAINERS)) {
+      const name = text(containerField(container, 'name'));
       if (name === undefined) continue;
       // The one before a restart too: its traffic may still be on its way.
-      for (const id of [field(container, 'containerID'), field(container, 'lastState', 'terminated', 'containerID')]) {
+      for (const id of [
+        containerField(container, 'containerID'),
+        containerField(container, 'lastState', 'terminated', 'containerID'),
+      ]) {
         // `containerd://ID`
         const found = /^[a-z0-9.+-]+:\/\/([0-9a-f]{1,128})$/.exec(text(id) ?? '')?.[1];
         if (found !== undefined) ids.set(found, name);
@@ -94,9 +116,9 @@ function containerIds(status: unknown): ReadonlyMap<string, string> {
  */
 function workloadOf(references: unknown, labels: ReadonlyMap<string, string>): string | undefined {
   const owners = items(references);
-  const owner = owners.find((reference) => field(reference, 'controller') === true) ?? owners[0];
-  const name = text(field(owner, 'name'));
-  const kind = field(owner, 'kind');
+  const owner = owners.find((reference) => ownerField(reference, 'controller') === true) ?? owners[0];
+  const name = text(ownerField(owner, 'name'));
+  const kind = ownerField(owner, 'kind');
   const hash = labels.get('pod-template-hash');
   if (name !== undefined && kind === 'ReplicaSet' && hash !== undefined && name.endsWith(`-${hash}`)) {
     return name.slice(0, -hash.length - 1);
@@ -116,18 +138,17 @@ export interface Service {
 }
 
 export function parseService(object: unknown): Service | undefined {
-  const namespace = text(field(object, 'metadata', 'namespace'));
-  const name = text(field(object, 'metadata', 'name'));
+  const namespace = text(serviceField(object, 'metadata', 'namespace'));
+  const name = text(serviceField(object, 'metadata', 'name'));
   if (namespace === undefined || name === undefined) return undefined;
-  const spec = field(object, 'spec');
-  const cluster = [...items(field(spec, 'clusterIPs')), field(spec, 'clusterIP')];
-  const ingress = items(field(object, 'status', 'loadBalancer', 'ingress')).map((item) => field(item, 'ip'));
+  const cluster = [...items(serviceField(object, 'spec', 'clusterIPs')), serviceField(object, 'spec', 'clusterIP')];
+  const ingress = items(serviceField(object, 'status', 'loadBalancer', 'ingress')).map((item) => field(item, 'ip'));
   return {
     namespace,
     name,
-    addresses: addressesOf([...cluster, ...items(field(spec, 'externalIPs')), ...ingress]),
+    addresses: addressesOf([...cluster, ...items(serviceField(object, 'spec', 'externalIPs')), ...ingress]),
     headless: cluster.includes('None'),
-    selector: pairs(field(spec, 'selector')).slice(0, MAX_LABELS),
+    selector: pairs(serviceField(object, 'spec', 'selector')).slice(0, MAX_LABELS),
   };
 }
 
@@ -147,16 +168,16 @@ export interface EndpointSlice {
 }
 
 export function parseEndpointSlice(object: unknown): EndpointSlice | undefined {
-  const namespace = text(field(object, 'metadata', 'namespace'));
+  const namespace = text(sliceField(object, 'metadata', 'namespace'));
   if (namespace === undefined) return undefined;
-  const labels = field(object, 'metadata', 'labels');
+  const labels = sliceField(object, 'metadata', 'labels');
   const endpoints: Endpoint[] = [];
-  for (const endpoint of items(field(object, 'endpoints')).slice(0, MAX_ENDPOINTS)) {
-    const target = field(endpoint, 'targetRef');
+  for (const endpoint of items(sliceField(object, 'endpoints')).slice(0, MAX_ENDPOINTS)) {
+    const target = endpointField(endpoint, 'targetRef');
     const pod = field(target, 'kind') === 'Pod' ? (text(field(target, 'name')) ?? '') : '';
-    for (const address of addressesOf(items(field(endpoint, 'addresses')))) endpoints.push({ address, pod });
+    for (const address of addressesOf(items(endpointField(endpoint, 'addresses')))) endpoints.push({ address, pod });
   }
-  const ports = items(field(object, 'ports'))
+  const ports = items(sliceField(object, 'ports'))
     .map((item) => field(item, 'port'))
     .filter((port): port is number => typeof port === 'number')
     .slice(0, MAX_SMALL);
@@ -165,14 +186,14 @@ export function parseEndpointSlice(object: unknown): EndpointSlice | undefined {
 
 /** The addresses of a node; undefined when it is none. */
 export function parseNode(object: unknown): readonly string[] | undefined {
-  if (text(field(object, 'metadata', 'name')) === undefined) return undefined;
-  return addressesOf(items(field(object, 'status', 'addresses')).map((item) => field(item, 'address')));
+  if (text(nodeField(object, 'metadata', 'name')) === undefined) return undefined;
+  return addressesOf(items(nodeField(object, 'status', 'addresses')).map((item) => field(item, 'address')));
 }
 
 /** Whether the pods of a namespace may be looked at; undefined when it is none. */
 export function parseNamespace(object: unknown): { readonly enabled: boolean } | undefined {
-  if (text(field(object, 'metadata', 'name')) === undefined) return undefined;
-  return { enabled: field(object, 'metadata', 'labels', ENABLED) !== 'false' };
+  if (text(namespaceField(object, 'metadata', 'name')) === undefined) return undefined;
+  return { enabled: namespaceField(object, 'metadata', 'labels', ENABLED) !== 'false' };
 }
 
 function addressesOf(values: readonly unknown[]): readonly string[] {

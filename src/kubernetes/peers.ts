@@ -1,6 +1,6 @@
 /**
  * Who has an address: the endpoints of all services of the cluster, the services themselves, and the nodes. An address is
- * kept once, with a short list of those who share it; strings are shared with the objects they come from.
+ * kept once, and leads to the slices and services it is of, which hold the rest in lists.
  *
  * Limits: 200,000 endpoints and services, of which the later ones are left out and counted.
  */
@@ -22,23 +22,26 @@ export type Peer =
   | { readonly kind: 'node' }
   | { readonly kind: 'external' };
 
-/** Those who stand behind one address in one slice or service. */
-interface Holder {
-  /** Of the slice or the service: what is removed together. */
-  readonly source: string;
+/** A slice or a service: what comes and goes together. */
+interface Source {
   readonly namespace: string;
   readonly service: string;
-  readonly pod: string;
+  /** None: all. */
   readonly ports: readonly number[];
+  readonly addresses: readonly string[];
+  /** Of the addresses, in their order; none of a service. */
+  readonly pods: readonly string[];
 }
 
 export const EXTERNAL: Peer = { kind: 'external' };
 const NODE: Peer = { kind: 'node' };
+const NONE: readonly never[] = [];
 
 export class Peers {
-  readonly #holders = new Map<string, Holder | Holder[]>();
-  /** Slice or service -> its addresses. */
-  readonly #sources = new Map<string, readonly string[]>();
+  /** By address. Most have one. */
+  readonly #holders = new Map<string, Source | Source[]>();
+  readonly #slices = new Map<string, Source>();
+  readonly #services = new Map<string, Source>();
   readonly #nodes = new Map<string, readonly string[]>();
   readonly #nodeAddresses = new Map<string, number>();
   readonly #isHeadless: (namespace: string, service: string) => boolean;
@@ -58,30 +61,38 @@ export class Peers {
     return this.#refused;
   }
 
-  setSlice(key: string, slice: EndpointSlice): void {
-    const source = `s ${key}`;
-    const { namespace, service, ports, endpoints } = slice;
-    this.#replace(
-      source,
-      endpoints.map(({ address, pod }) => [address, { source, namespace, service, pod, ports }]),
-    );
+  setSlice(key: string, { namespace, service, ports, endpoints }: EndpointSlice): void {
+    this.#remove(this.#slices.get(key));
+    const kept = endpoints.slice(0, this.#room(endpoints.length));
+    // Lists that were grown by push() would keep room for three times as many.
+    const addresses = kept.map(({ address }) => address);
+    const pods = kept.map(({ pod }) => pod);
+    this.#slices.set(key, this.#add({ namespace, service, ports, addresses, pods }));
   }
 
   deleteSlice(key: string): void {
-    this.#replace(`s ${key}`, []);
+    this.#remove(this.#slices.get(key));
+    this.#slices.delete(key);
   }
 
-  setService(key: string, { namespace, name, addresses }: Service): void {
-    const source = `c ${key}`;
-    const holder: Holder = { source, namespace, service: name, pod: '', ports: [] };
-    this.#replace(
-      source,
-      addresses.map((address) => [address, holder]),
-    );
+  slices(): IterableIterator<string> {
+    return this.#slices.keys();
+  }
+
+  get sliceCount(): number {
+    return this.#slices.size;
+  }
+
+  setService(key: string, { namespace, name, addresses: all }: Service): void {
+    this.#remove(this.#services.get(key));
+    const room = this.#room(all.length);
+    const addresses = room < all.length ? all.slice(0, room) : all;
+    this.#services.set(key, this.#add({ namespace, service: name, ports: NONE, addresses, pods: NONE }));
   }
 
   deleteService(key: string): void {
-    this.#replace(`c ${key}`, []);
+    this.#remove(this.#services.get(key));
+    this.#services.delete(key);
   }
 
   setNode(name: string, addresses: readonly string[]): void {
@@ -102,7 +113,7 @@ export class Peers {
   /** Services whose endpoints are this pod at this address. */
   servicesOf(address: string, namespace: string, pod: string): readonly string[] {
     return this.#at(address)
-      .filter((holder) => holder.namespace === namespace && holder.pod === pod && holder.service !== '')
+      .filter((holder) => holder.namespace === namespace && podAt(holder, address) === pod && holder.service !== '')
       .map(({ service }) => service);
   }
 
@@ -118,41 +129,49 @@ export class Peers {
     if (candidates.length === 0) return isNode ? NODE : EXTERNAL;
     let best = candidates[0]!;
     for (const holder of candidates) if (this.#isBetter(holder, best)) best = holder;
-    return { kind: 'workload', namespace: best.namespace, service: best.service, pod: best.pod };
+    return { kind: 'workload', namespace: best.namespace, service: best.service, pod: podAt(best, address) };
   }
 
-  #isBetter(a: Holder, b: Holder): boolean {
+  #isBetter(a: Source, b: Source): boolean {
     const headlessA = this.#isHeadless(a.namespace, a.service);
     if (headlessA !== this.#isHeadless(b.namespace, b.service)) return !headlessA;
     return a.service < b.service;
   }
 
-  #at(address: string): readonly Holder[] {
+  #at(address: string): readonly Source[] {
     const found = this.#holders.get(address);
     return found === undefined ? [] : Array.isArray(found) ? found : [found];
   }
 
-  #replace(source: string, entries: readonly (readonly [string, Holder])[]): void {
-    for (const address of this.#sources.get(source) ?? []) {
-      const left = this.#at(address).filter((holder) => holder.source !== source);
-      this.#size -= this.#at(address).length - left.length;
+  /** How many of so many more find room. */
+  #room(wanted: number): number {
+    const room = Math.max(0, Math.min(wanted, MAX_ADDRESSES - this.#size));
+    this.#refused += wanted - room;
+    return room;
+  }
+
+  #add(source: Source): Source {
+    for (const address of source.addresses) {
+      const found = this.#holders.get(address);
+      if (found === undefined) this.#holders.set(address, source);
+      else if (Array.isArray(found)) found.push(source);
+      else this.#holders.set(address, [found, source]);
+    }
+    this.#size += source.addresses.length;
+    return source;
+  }
+
+  #remove(source: Source | undefined): void {
+    if (source === undefined) return;
+    for (const address of source.addresses) {
+      const left = this.#at(address).filter((holder) => holder !== source);
       if (left.length === 0) this.#holders.delete(address);
       else this.#holders.set(address, left.length === 1 ? left[0]! : left);
     }
-    this.#sources.delete(source);
-    const kept: string[] = [];
-    for (const [address, holder] of entries) {
-      if (this.#size >= MAX_ADDRESSES) {
-        this.#refused++;
-        continue;
-      }
-      const found = this.#holders.get(address);
-      if (found === undefined) this.#holders.set(address, holder);
-      else if (Array.isArray(found)) found.push(holder);
-      else this.#holders.set(address, [found, holder]);
-      this.#size++;
-      kept.push(address);
-    }
-    if (kept.length > 0) this.#sources.set(source, kept);
+    this.#size -= source.addresses.length;
   }
+}
+
+function podAt({ addresses, pods }: Source, address: string): string {
+  return pods.length === 0 ? '' : (pods[addresses.indexOf(address)] ?? '');
 }

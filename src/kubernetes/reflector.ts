@@ -54,6 +54,8 @@ export interface ReflectorState {
   readonly resource: string;
   /** A whole list has arrived at least once. */
   readonly synced: boolean;
+  /** Whole lists that have arrived. */
+  readonly lists: number;
   /** What is wrong now; '' when nothing is. */
   readonly problem: ApiProblem | '';
   /** Since the start. */
@@ -78,7 +80,7 @@ export class Reflector<T> {
   readonly #failures = new Map<ApiProblem, number>();
   #failuresInARow = 0;
   #problem: ApiProblem | '' = '';
-  #synced = false;
+  #lists = 0;
   /** undefined: the next step is a list. */
   #version: string | undefined;
   /** What the next list asks for. */
@@ -103,7 +105,8 @@ export class Reflector<T> {
 
   get state(): ReflectorState {
     const { name } = this.#resource;
-    return { resource: name, synced: this.#synced, problem: this.#problem, failures: this.#failures };
+    const [synced, lists] = [this.#lists > 0, this.#lists];
+    return { resource: name, synced, lists, problem: this.#problem, failures: this.#failures };
   }
 
   /** Runs until stop(). Never rejects. */
@@ -146,7 +149,7 @@ export class Reflector<T> {
     for (const key of gone) this.#store.delete(key);
     this.#version = version;
     this.#listVersion = version;
-    this.#synced = true;
+    this.#lists++;
     this.#changed();
   }
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -173,6 +174,8 @@ export class Exposition {
 
 export interface RunningAgent extends Child {
   readonly url: string;
+  /** The text at a path of its web server. */
+  get(path: string): Promise<string>;
   scrape(): Promise<Exposition>;
   /** Scrapes until the transactions are `expected`, or nothing has changed for a while; then asserts. */
   expect(role: 'server' | 'client', labels: Labels, expected: Map<string, number>): Promise<Exposition>;
@@ -195,9 +198,20 @@ export async function startAgentWith(
     if (exited !== null) throw new Error(`the agent ended with ${exited}: ${child.stderr()}`);
     return /http:\/\/127\.0\.0\.1:\d+/.exec(child.stdout())?.[0];
   });
-  const scrape = async () => new Exposition(await (await fetch(`${url}/metrics`)).text());
+  const get = async (path: string) => {
+    try {
+      return await fetchText(`${url}${path}`);
+    } catch (cause) {
+      const { exitCode, signalCode } = child.process;
+      const end = exitCode ?? signalCode;
+      const state = end === null ? 'it runs' : `it ended with ${end}: ${child.stderr()}`;
+      throw new Error(`no ${path} of the agent (${(cause as Error).message}); ${state}`, { cause });
+    }
+  };
+  const scrape = async () => new Exposition(await get('/metrics'));
   return Object.assign(child, {
     url,
+    get,
     scrape,
     async expect(role: 'server' | 'client', labels: Labels, expected: Map<string, number>) {
       const sorted = new Map([...expected].sort());
@@ -215,6 +229,23 @@ export async function startAgentWith(
       }
       return exposition;
     },
+  });
+}
+
+/** On a connection of its own: one that is kept may be closed by the other side in the moment it is used again. */
+function fetchText(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (part) => {
+        text += part;
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve(text));
+    });
+    sent.on('error', reject);
+    sent.end();
   });
 }
 

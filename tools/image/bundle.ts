@@ -9,6 +9,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
+import { ALIAS, TREESHAKE } from '../client-node.ts';
 
 // This file runs as build/tools/image/bundle.js.
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -27,12 +28,13 @@ async function bundle(): Promise<void> {
     if (!existsSync(join(ROOT, path))) throw new Error(`${path} is missing; run: npm run setup`);
   }
   rmSync(APP, { recursive: true, force: true });
-  await build({
+  const built = await build({
     root: ROOT,
     configFile: false,
     envDir: false,
     publicDir: false,
     logLevel: 'warn',
+    resolve: { alias: ALIAS },
     ssr: { noExternal: true, target: 'node' },
     build: {
       ssr: join(ROOT, 'src/main.ts'),
@@ -40,12 +42,17 @@ async function bundle(): Promise<void> {
       target: 'node24',
       minify: true,
       reportCompressedSize: false,
+      rolldownOptions: { treeshake: TREESHAKE },
     },
   });
-  for (const path of [...DATA, LLHTTP, ...licenses()]) cpSync(join(ROOT, path), join(APP, path), { recursive: true });
+  if (!('output' in built)) throw new Error('vite built more than one bundle');
+  const modules = built.output.flatMap((part) => (part.type === 'chunk' ? Object.keys(part.modules) : []));
+  const packages = packagesOf([...modules, join(ROOT, LLHTTP)]);
+  for (const path of [...DATA, LLHTTP, ...licenses(packages)])
+    cpSync(join(ROOT, path), join(APP, path), { recursive: true });
   const { name, version, license, type } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   writeFileSync(join(APP, 'package.json'), `${JSON.stringify({ name, version, license, type }, undefined, 2)}\n`);
-  writeFileSync(join(APP, 'sbom.cdx.json'), billOfMaterials());
+  writeFileSync(join(APP, 'sbom.cdx.json'), billOfMaterials(packages));
 }
 
 interface Materials {
@@ -53,17 +60,40 @@ interface Materials {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
+interface Package {
+  /** From the root, as package-lock.json has it. */
+  readonly folder: string;
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly reference: string;
+}
+
+/** The npm packages that these files are of. */
+function packagesOf(files: readonly string[]): readonly Package[] {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { version: string; license: string }>;
+  };
+  const folders = files.map((file) => /.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file.slice(ROOT.length))?.[0]);
+  const known = [...new Set(folders)].filter((folder) => folder !== undefined && Object.hasOwn(packages, folder));
+  return (known.sort() as string[]).map((folder) => {
+    const { version, license } = packages[folder]!;
+    const name = folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    return { folder, name, version, license, reference: `${name}@${version}` };
+  });
+}
+
 /**
- * CycloneDX of the npm packages that a bundle may hold; Debian's are listed below /var/lib/dpkg/status.d of the image.
+ * CycloneDX of the npm packages that the bundle is made of; Debian's are listed below /var/lib/dpkg/status.d of the image.
  * npm leaves a package out that a development dependency needs in the same version, so package-lock.json says which.
  */
-function billOfMaterials(): string {
+function billOfMaterials(packages: readonly Package[]): string {
   const text = execFileSync('npm', ['sbom', '--sbom-format=cyclonedx'], { cwd: ROOT, encoding: 'utf8' });
   const all = JSON.parse(text) as Materials;
   const { name, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  const kept = new Set([...bundled().map(({ reference }) => reference), `${name}@${version}`]);
+  const kept = new Set([...packages.map(({ reference }) => reference), `${name}@${version}`]);
   const listed = all.components.filter((component) => kept.has(component['bom-ref']));
-  const components = bundled().map(
+  const components = packages.map(
     ({ reference, name, version, license }) =>
       listed.find((component) => component['bom-ref'] === reference) ?? {
         ...{ 'bom-ref': reference, type: 'library', name, version, purl: `pkg:npm/${reference.replace(/^@/, '%40')}` },
@@ -76,21 +106,8 @@ function billOfMaterials(): string {
   return `${JSON.stringify({ ...all, components, dependencies }, undefined, 2)}\n`;
 }
 
-/** The npm packages that a bundle may hold. */
-function bundled() {
-  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { version: string; license: string; dev?: boolean }>;
-  };
-  const needed = Object.entries(packages).filter(([folder, { dev }]) => folder !== '' && dev !== true);
-  return needed.map(([folder, { version, license }]) => {
-    const name = folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length);
-    return { folder, name, version, license, reference: `${name}@${version}` };
-  });
-}
-
-/** Of these packages. */
-function licenses(): string[] {
-  return bundled().map(({ folder }) => {
+function licenses(packages: readonly Package[]): string[] {
+  return packages.map(({ folder }) => {
     const file = readdirSync(join(ROOT, folder)).find((name) => /^licen[cs]e/i.test(name));
     // The manifest names the license where the package has no text of it.
     return join(folder, file ?? 'package.json');
