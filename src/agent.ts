@@ -220,6 +220,7 @@ class Agent implements AgentHandle {
     // What the start needed (types of the kernel, ELF tables, compiled code) is garbage now; V8 alone would let it lie.
     globalThis.gc?.();
     native().trimMemory();
+    native().releaseFilePages();
     this.#ready = true;
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#trimTimer = setInterval(() => this.#tick(), TRIM_MS);
