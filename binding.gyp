@@ -13,6 +13,7 @@
       'native/errors.cc',
       'native/features.cc',
       'native/fault-guard.cc',
+      'native/file-pages.cc',
       'native/link.cc',
       'native/loaded-object.cc',
       'native/log.cc',

@@ -9,34 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromRoot } from '../src/root.ts';
 import { ApiServer, makeServerCertificate } from '../test/kubernetes/api-server.ts';
-import { namespaceObject, nodeObject, podObject, serviceObject, sliceObject } from '../test/kubernetes/samples.ts';
+import { ENDPOINTS_EACH, fill, isRead, PODS, SERVICES } from '../test/kubernetes/large-cluster.ts';
 
-const PODS = 200;
-const SERVICES = 2000;
-const ENDPOINTS_EACH = 5;
 const LIMIT_MS = 60_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function fill(server: ApiServer): void {
-  for (let i = 0; i < PODS; i++) {
-    const pod = { uid: `uid-${i}`, name: `app-${i}-6d4cf56db6-x2x9z`, namespace: `team-${i % 20}`, ip: `10.1.0.${i}` };
-    const containers = { app: i.toString(16).padStart(64, '0'), proxy: i.toString(16).padStart(64, 'f') };
-    server.put('pods', podObject({ ...pod, containers, labels: { app: `app-${i}`, tier: 'web' } }));
-  }
-  for (let i = 0; i < SERVICES; i++) {
-    const [namespace, name] = [`team-${i % 20}`, `app-${i}`];
-    server.put('services', serviceObject(namespace, name, `10.96.${i >> 8}.${i & 255}`, { app: name }));
-    const endpoints = Array.from({ length: ENDPOINTS_EACH }, (_, j) => ({
-      ip: `10.${2 + (i >> 8)}.${i & 255}.${j}`,
-      pod: `${name}-6d4cf56db6-${j}`,
-      node: `node-${j}`,
-    }));
-    server.put('endpointslices', sliceObject(namespace, name, 'x2x9z', endpoints));
-  }
-  for (let i = 0; i < 20; i++) server.put('namespaces', namespaceObject(`team-${i}`));
-  for (let i = 0; i < 500; i++) server.put('nodes', nodeObject(`node-${i}`, `192.168.${i >> 8}.${i & 255}`));
-}
 
 async function residentMegabytes(env: Record<string, string>, ready: (status: string) => boolean): Promise<number> {
   const args = [
@@ -91,8 +68,7 @@ export async function benchKubernetes(): Promise<void> {
     };
     writeFileSync(path, JSON.stringify(config));
     const without = await residentMegabytes({}, () => true);
-    const all = (status: string) => new RegExp(`"endpoints": ?${SERVICES * (ENDPOINTS_EACH + 1)}\\b`).test(status);
-    const with_ = await residentMegabytes({ KUBECONFIG: path }, all);
+    const with_ = await residentMegabytes({ KUBECONFIG: path }, isRead);
     console.log(`memory with ${PODS} pods on the node, ${SERVICES} services, ${SERVICES * ENDPOINTS_EACH} endpoints`);
     console.log(`  without Kubernetes      VmRSS ${without.toFixed(1)} MB`);
     console.log(

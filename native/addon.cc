@@ -10,6 +10,7 @@
 #include "bpf-map.h"
 #include "bpf-object.h"
 #include "features.h"
+#include "file-pages.h"
 #include "link.h"
 #include "log.h"
 #include "mapped-file.h"
@@ -47,6 +48,12 @@ void trim_memory(const Napi::CallbackInfo &)
 	malloc_trim(0);
 }
 
+/* releaseFilePages(): bytes */
+Napi::Value release_file_pages_of(const Napi::CallbackInfo &info)
+{
+	return Napi::Number::New(info.Env(), static_cast<double>(release_file_pages()));
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports)
 {
 	env.SetInstanceData(new AddonData());
@@ -64,6 +71,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports)
 	exports.Set("probeFeature", Napi::Function::New<probe_feature>(env, "probeFeature"));
 	exports.Set("setLog", Napi::Function::New<set_log>(env, "setLog"));
 	exports.Set("trimMemory", Napi::Function::New<trim_memory>(env, "trimMemory"));
+	exports.Set("releaseFilePages", Napi::Function::New<release_file_pages_of>(env, "releaseFilePages"));
 	exports.Set("setErrorClass", Napi::Function::New<set_error_class>(env, "setErrorClass"));
 	return exports;
 }

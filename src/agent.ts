@@ -18,6 +18,7 @@ import { Metrics } from './metrics/metrics.ts';
 import { native } from './native.ts';
 import { instructionText } from './probes/mnemonic.ts';
 import { planProbes } from './probes/plan.ts';
+import { otherAgents } from './process/other-agents.ts';
 import { ProcFs } from './process/procfs.ts';
 import { Programs } from './programs.ts';
 import { fromRoot, packageVersion } from './root.ts';
@@ -41,6 +42,8 @@ const BATCHES_PER_TURN = 16;
 const SWEEP_MS = 5_000;
 /** Compiling hot code takes some 10 MB for moments, which malloc keeps unless it is told. Takes microseconds when there is nothing. */
 const TRIM_MS = 1_000;
+/** What a minute has not touched of Node.js' own file is given back, which takes a few milliseconds; other agents are looked for. */
+const TICKS_PER_MINUTE = 60;
 /** As many as the kernel side tracks of each kind. */
 const MAX_CONNECTIONS = 32_768;
 
@@ -62,6 +65,7 @@ class Agent implements AgentHandle {
   readonly #onlyPid: number;
   readonly #web: boolean;
   readonly #recorder: Recorder | undefined;
+  readonly #proc: ProcFs;
   readonly #programs: Programs;
   readonly #workloads: Workloads;
   readonly #discovery: Discovery;
@@ -79,6 +83,7 @@ class Agent implements AgentHandle {
   #sweepTimer: NodeJS.Timeout | undefined;
   #trimTimer: NodeJS.Timeout | undefined;
   #stepTimer: NodeJS.Timeout | undefined;
+  #ticks = 0;
   #ready = false;
   #stopped: Promise<void> | undefined;
 
@@ -96,6 +101,7 @@ class Agent implements AgentHandle {
     addon.setLog((level, message) => log.debug(message.trim(), { libbpf: level }));
     this.#programs = Programs.load(addon, config, log);
     const proc = new ProcFs(config.procRoot);
+    this.#proc = proc;
     this.#discovery = new Discovery({
       proc,
       mapFile: (path) => addon.mapFile(path),
@@ -220,7 +226,9 @@ class Agent implements AgentHandle {
     // What the start needed (types of the kernel, ELF tables, compiled code) is garbage now; V8 alone would let it lie.
     globalThis.gc?.();
     native().trimMemory();
+    native().releaseFilePages();
     this.#ready = true;
+    if (this.#web) this.#warnOfOthers();
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#trimTimer = setInterval(() => this.#tick(), TRIM_MS);
     this.#summary.begin();
@@ -287,6 +295,18 @@ class Agent implements AgentHandle {
   #tick(): void {
     this.#workloads.tick();
     native().trimMemory();
+    this.#ticks = (this.#ticks + 1) % TICKS_PER_MINUTE;
+    if (this.#ticks !== 0) return;
+    if (this.#web) this.#warnOfOthers();
+    native().releaseFilePages();
+  }
+
+  #warnOfOthers(): void {
+    for (const pid of otherAgents(this.#proc)) {
+      const message =
+        'another agent runs on this node: both count everything, do not add their numbers; end one of them';
+      this.#log.once(`agent ${pid}`, 'warn', message, { pid });
+    }
   }
 
   #sweep(): void {
@@ -380,6 +400,7 @@ class Agent implements AgentHandle {
       features: this.#features(),
       kubernetes: this.#workloads.status(),
       cgroups: this.#workloads.cgroups,
+      otherAgents: otherAgents(this.#proc),
       libraries: this.#discovery.attachments().map(libraryStatus),
       processes: this.#discovery.processes().map((found) => {
         const { comm, namespace, pod, container, service } = this.#labelsOf(found.pid);

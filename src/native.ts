@@ -138,6 +138,11 @@ export interface Native {
   setLog(callback: ((level: 'warn' | 'info' | 'debug', message: string) => void) | undefined): void;
   /** Gives memory that malloc keeps for later back to the system. */
   trimMemory(): void;
+  /**
+   * Unmaps what lies mapped of program files and libraries; what is in use comes back from the page cache. Returns how many
+   * bytes it was, 0 where the kernel does not tell (/proc/self/pagemap).
+   */
+  releaseFilePages(): number;
 }
 
 interface Addon extends Native {

@@ -86,6 +86,15 @@ export class ProcFs {
     return text === undefined ? undefined : parseCgroup(text);
   }
 
+  /** The words it was started with, of its first 16 KiB; undefined for what is gone or cannot be read. */
+  commandLine(pid: number): string[] | undefined {
+    try {
+      return this.#read(pid, 'cmdline', SMALL_LIMIT_BYTES)?.split('\0');
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Where /proc/PID/exe points; undefined for kernel threads, for what is gone, and where the kernel refuses. */
   executable(pid: number): string | undefined {
     try {

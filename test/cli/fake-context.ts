@@ -65,6 +65,7 @@ export function fakeNative(refused: readonly KernelFeature[]): Native {
     openRingBuffer: unused,
     mapFile: unused,
     trimMemory: unused,
+    releaseFilePages: unused,
     setLog: unused,
     probeFeature: (feature) =>
       refused.includes(feature) ? { errno: 22, detail: 'EINVAL: not in this kernel' } : { errno: 0, detail: '' },

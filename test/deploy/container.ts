@@ -32,6 +32,8 @@ export interface ContainerOptions {
   readonly args: readonly string[];
   readonly env?: readonly string[];
   readonly hostPid?: boolean;
+  /** Where a server of the test is to be reached. */
+  readonly hostNetwork?: boolean;
   readonly security: SecurityContext;
   readonly mounts?: readonly Mount[];
   readonly memoryLimitBytes?: number;
@@ -80,10 +82,27 @@ export async function startContainer(t: TestContext, options: ContainerOptions):
 }
 
 function specification(options: ContainerOptions): object {
-  const { rootfs, args, env = [], hostPid = false, security, mounts = [], memoryLimitBytes, cgroup } = options;
+  const {
+    rootfs,
+    args,
+    env = [],
+    hostPid = false,
+    hostNetwork = false,
+    security,
+    mounts = [],
+    memoryLimitBytes,
+    cgroup,
+  } = options;
   if (!security.capabilities.drop.includes('ALL')) throw new Error('what a runtime adds by itself is not known here');
   const names = security.capabilities.add.map((name) => `CAP_${name}`);
-  const namespaces = ['mount', 'uts', 'ipc', 'network', 'cgroup', ...(hostPid ? [] : ['pid'])];
+  const namespaces = [
+    'mount',
+    'uts',
+    'ipc',
+    'cgroup',
+    ...(hostPid ? [] : ['pid']),
+    ...(hostNetwork ? [] : ['network']),
+  ];
   return {
     ociVersion: '1.0.2',
     process: {

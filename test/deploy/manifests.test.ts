@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Ajv } from 'ajv';
 import { load } from 'js-yaml';
+import { OPTION_NAMES, OPTIONS } from '../../src/config.ts';
 import { fromRoot } from '../../src/root.ts';
-import { chart, defaultValues, kustomize, type Manifests } from './render.ts';
+import { chart, defaultValues, kustomize, type Manifests, type Values } from './render.ts';
 
 interface Container {
   readonly securityContext: {
@@ -128,4 +130,29 @@ test("the chart's schema knows each of its values, and no others", () => {
   assert.equal(schema.additionalProperties, false);
   const known = Object.keys(schema.properties).filter((name) => name !== 'global');
   assert.deepEqual(known.sort(), Object.keys(defaultValues()).sort());
+});
+
+test("the chart's schema refuses values that would not work, and names them", () => {
+  const schema = JSON.parse(readFileSync(fromRoot('deploy/chart/plainsight/values.schema.json'), 'utf8'));
+  const validate = new Ajv({ allErrors: true }).compile(schema);
+  assert.ok(validate(defaultValues()), JSON.stringify(validate.errors));
+  const flags = OPTION_NAMES.map((name) => OPTIONS[name].flag);
+  assert.deepEqual(schema.properties.config.propertyNames.enum, flags);
+  const { config, image } = defaultValues() as Record<string, object>;
+  const broken: readonly (readonly [values: Values, place: RegExp])[] = [
+    [{ imgae: image }, /"imgae"/],
+    [{ image: { ...image, tag: 0.1 } }, /\/image\/tag/],
+    [{ image: { repository: 'plainsight' } }, /\/image.*"tag"/],
+    [{ config: { ...config, 'ring-sice': '1MiB' } }, /\/config.*"ring-sice"/],
+    [{ config: { ...config, listen: { port: 9090 } } }, /\/config\/listen/],
+    [{ config: 'listen: 0.0.0.0:9090' }, /\/config/],
+    [{ extraCapabilities: ['NET_ADMIN'] }, /\/extraCapabilities\/0/],
+    [{ podMonitor: { enabled: 'yes' } }, /\/podMonitor\/enabled/],
+    [{ priorityClass: { create: true } }, /\/priorityClass.*"name"/],
+    [{ tolerations: { operator: 'Exists' } }, /\/tolerations/],
+  ];
+  for (const [values, place] of broken) {
+    assert.equal(validate({ ...defaultValues(), ...values }), false, JSON.stringify(values));
+    assert.match(JSON.stringify(validate.errors), place);
+  }
 });
