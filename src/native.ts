@@ -127,7 +127,8 @@ export type KernelFeature =
   | 'uprobe_multi'
   | 'attach_cookie'
   | 'task_pt_regs'
-  | 'sk_storage_tracing';
+  | 'sk_storage_tracing'
+  | 'tcp_tracepoints';
 
 /** errno 0 means that it works. */
 export interface ProbeResult {
