@@ -319,7 +319,8 @@ const Feature FEATURES[] = {
 	{"sk_storage_tracing", try_sk_storage_tracing, Rights::BPF,
 	 "socket storage in tracing programs came with Linux 5.11, and needs the kernel's BTF"},
 	{"tcp_tracepoints", try_tcp_tracepoints, Rights::BPF,
-	 "iterators over map elements came with Linux 5.9; the tracepoints of TCP need CONFIG_INET and the kernel's BTF"},
+	 "iterators over map elements came with Linux 5.9; the tracepoints of TCP need CONFIG_INET and the kernel's "
+	 "BTF"},
 };
 
 std::string explain(const Feature &feature, int error)
