@@ -223,14 +223,12 @@ struct flow {
 	__u64 opened;
 	__u64 failed[FAILURE_COUNT];
 	__u64 retransmits; /* segments, SYN and SYN-ACK among them */
-	__u64 sent;        /* payload bytes of connections that are closed, each once */
+	__u64 sent;        /* payload bytes, each once; of open connections as of the last scan */
 	__u64 received;
 	__u64 connect_us; /* sums */
 	__u64 rtt_us;
-	__u64 open_scan; /* the scan that wrote the next three: they are of no other */
+	__u64 open_scan; /* the scan that wrote open_count: it is of no other */
 	__u64 open_count;
-	__u64 open_sent; /* payload bytes of the connections that were open */
-	__u64 open_received;
 	__u32 connect[TIME_BUCKETS];
 	__u32 rtt[TIME_BUCKETS];
 };

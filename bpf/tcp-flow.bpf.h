@@ -285,10 +285,10 @@ static __always_inline struct connection *find_connection(struct sock *sk)
 	return bpf_map_lookup_elem(&connections, &sk);
 }
 
-static __always_inline void track(struct sock *sk, const struct connection *connection, __u64 flags)
+/* Not 0: there is no place for it. */
+static __always_inline int track(struct sock *sk, const struct connection *connection, __u64 flags)
 {
-	if (bpf_map_update_elem(&connections, &sk, connection, flags) && flags == BPF_ANY)
-		count(COUNTER_TCP_UNTRACKED);
+	return bpf_map_update_elem(&connections, &sk, connection, flags) != 0;
 }
 
 static __always_inline void observe_rtt(struct flow *flow, const struct sock *sk)
@@ -302,17 +302,30 @@ static __always_inline void observe_rtt(struct flow *flow, const struct sock *sk
 	__sync_fetch_and_add(&flow->rtt[time_bucket(us)], 1);
 }
 
-/* Payload bytes since the connection was first seen: sent ones once, however often they were. */
-static __always_inline void read_totals(struct totals *totals, const struct connection *connection,
-					const struct sock *sk)
+/*
+ * Of a socket that works meanwhile on another CPU, perhaps too few: the kernel counts a segment as sent again before it
+ * counts it as sent. SYN and FIN, which take numbers, are not among the bytes that are sent.
+ */
+static __always_inline void read_totals(struct totals *totals, const struct sock *sk)
 {
 	const struct tcp_sock *tcp = (const void *)sk;
-	__u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	__u64 received = BPF_CORE_READ(tcp, bytes_received) -
-			 (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1);
 
-	totals->sent = sent - connection->sent_before;
-	totals->received = received - connection->received_before;
+	totals->sent = BPF_CORE_READ(tcp, bytes_sent);
+	totals->sent -= BPF_CORE_READ(tcp, bytes_retrans);
+	totals->received = BPF_CORE_READ(tcp, bytes_received);
+	totals->received -= BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE_BIT & 1;
+}
+
+/*
+ * Gives the flow what is new of one direction. The few instructions between reading `told` and writing it are all in which a
+ * scan and a close of the same connection could count the same twice.
+ */
+static __always_inline void tell(__u64 *sum, volatile __u64 *told, __u64 now)
+{
+	__u64 more = now - *told;
+
+	*told = now;
+	__sync_fetch_and_add(sum, more);
 }
 
 static __always_inline __u32 read_retransmits(const struct sock *sk)
@@ -337,7 +350,6 @@ static __always_inline void adopt(struct sock *sk, __u64 owner, __u32 pid, int r
 {
 	const struct settings *settings = get_settings();
 	struct connection connection = {.pid = pid, .opened = 1};
-	struct totals totals = {};
 	struct ends ends = {};
 
 	if (!settings || settings->self_pid == pid || find_connection(sk))
@@ -349,9 +361,7 @@ static __always_inline void adopt(struct sock *sk, __u64 owner, __u32 pid, int r
 		return;
 	connection.local_port = ends.local_port;
 	connection.remote_port = ends.remote_port;
-	read_totals(&totals, &connection, sk);
-	connection.sent_before = totals.sent;
-	connection.received_before = totals.received;
+	read_totals(&connection.told, sk);
 	connection.retransmits = read_retransmits(sk);
 	if (role == ROLE_CLIENT)
 		remember_client(&connection, &ends);

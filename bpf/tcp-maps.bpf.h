@@ -17,13 +17,18 @@ enum {
 
 #define SOCK_DONE_BIT 1 /* enum sock_flags of include/net/sock.h: the peer's FIN was received (v5.8 to v7.0) */
 
+/* Payload bytes of a connection, each once. */
+struct totals {
+	__u64 sent;
+	__u64 received;
+};
+
 /* A connection that is open or being opened. */
 struct connection {
 	struct flow_key key;
 	__u64 start_ns;
-	__u64 sent_before; /* its bytes before it was first seen */
-	__u64 received_before;
-	__u64 sampled; /* bytes that had moved when its round-trip time was last observed */
+	struct totals told; /* what its flow has of it, or what was before it was first seen */
+	__u64 sampled;      /* bytes that had moved when its round-trip time was last observed */
 	__u32 pid;
 	__u16 local_port;
 	__u16 remote_port;
@@ -40,11 +45,6 @@ struct ends {
 	__u32 netns;
 	__u16 local_port;
 	__u16 remote_port;
-};
-
-struct totals {
-	__u64 sent;
-	__u64 received;
 };
 
 /*

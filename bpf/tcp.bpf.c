@@ -16,8 +16,23 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/*
+ * The kernel skips a program on a CPU on which it runs already: from 7.0 on tracepoints can be preempted (commit a46023d5616e),
+ * and what a process does to its own socket (connect, listen, what arrived while it held the lock) can everywhere be interrupted
+ * by packets of others. So tcp_state has a SECOND behind it. A change of state that the first one has seen shows in the table of
+ * connections; what finds no place there is the first one's to count.
+ *
+ * The others need none. tcp_open and tcp_held are iterators, which the kernel does not skip. A SYN-ACK is sent again in soft
+ * interrupts alone, which do not interrupt each other. A retransmit that is missed is in the socket's own count, which the
+ * next one, or the close, makes good. A reset that is missed shows at the close, in the socket's error.
+ */
+enum turn {
+	FIRST,
+	SECOND,
+};
+
 /* A process begins to connect: its own system call. */
-static __always_inline void on_connecting(struct sock *sk)
+static __always_inline void on_connecting(struct sock *sk, enum turn turn)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -27,12 +42,19 @@ static __always_inline void on_connecting(struct sock *sk)
 
 	if (!settings || pid == settings->self_pid)
 		return;
+	if (turn == SECOND) {
+		const struct connection *seen = find_connection(sk);
+
+		if (seen && !seen->opened)
+			return;
+	}
 	fill_ends(&ends, sk);
 	if (fill_key(&connection.key, owner_of_task(task, bpf_get_current_cgroup_id()), &ends, ROLE_CLIENT))
 		return;
 	connection.start_ns = bpf_ktime_get_ns();
 	connection.pid = pid;
-	track(sk, &connection, BPF_ANY);
+	if (track(sk, &connection, BPF_ANY) && turn == FIRST)
+		count(COUNTER_TCP_UNTRACKED);
 }
 
 /* The answer has come. From here on the client's own port is known. */
@@ -43,7 +65,7 @@ static __always_inline void on_connected(struct sock *sk)
 	struct flow *flow;
 	__u64 us;
 
-	if (!connection)
+	if (!connection || connection->opened)
 		return;
 	fill_ends(&ends, sk);
 	connection->local_port = ends.local_port;
@@ -60,7 +82,7 @@ static __always_inline void on_connected(struct sock *sk)
 }
 
 /* A handshake ended at a listener: in whatever context the last packet came. */
-static __always_inline void on_accepted(struct sock *sk)
+static __always_inline void on_accepted(struct sock *sk, enum turn turn)
 {
 	struct connection connection = {};
 	struct tcp_process *listener;
@@ -68,6 +90,8 @@ static __always_inline void on_accepted(struct sock *sk)
 	struct flow *flow;
 	__u64 owner;
 
+	if (turn == SECOND && find_connection(sk))
+		return;
 	fill_ends(&ends, sk);
 	listener = find_listener(&ends, ends.local, ends.local_port);
 	if (listener && listener->self)
@@ -86,7 +110,11 @@ static __always_inline void on_accepted(struct sock *sk)
 	connection.opened = 1;
 	/* It begins with those of the handshake. */
 	connection.retransmits = read_retransmits(sk);
-	track(sk, &connection, BPF_ANY);
+	if (track(sk, &connection, BPF_ANY)) {
+		if (turn == SECOND)
+			return;
+		count(COUNTER_TCP_UNTRACKED);
+	}
 	flow = find_flow(&connection.key);
 	if (flow)
 		__sync_fetch_and_add(&flow->opened, 1);
@@ -133,9 +161,9 @@ static __always_inline void on_closed(struct sock *sk, int before)
 		if (failure < FAILURE_COUNT)
 			__sync_fetch_and_add(&flow->failed[failure], 1);
 		if (connection->opened) {
-			read_totals(&totals, connection, sk);
-			__sync_fetch_and_add(&flow->sent, totals.sent);
-			__sync_fetch_and_add(&flow->received, totals.received);
+			read_totals(&totals, sk);
+			tell(&flow->sent, &connection->told.sent, totals.sent);
+			tell(&flow->received, &connection->told.received, totals.received);
 			observe_rtt(flow, sk);
 		}
 	}
@@ -150,25 +178,33 @@ static __always_inline void on_listening(struct sock *sk)
 	remember_listener(sk, owner_of_task(task, bpf_get_current_cgroup_id()), pid);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int tcp_state(__u64 *ctx)
+static __always_inline int on_state(struct sock *sk, int before, int state, enum turn turn)
 {
-	struct sock *sk = (struct sock *)ctx[0];
-	int before = (int)ctx[1], state = (int)ctx[2];
-
 	if (!is_tcp_socket(sk))
 		return 0;
 	if (state == TCP_CLOSE)
 		on_closed(sk, before);
 	else if (state == TCP_SYN_SENT)
-		on_connecting(sk);
+		on_connecting(sk, turn);
 	else if (state == TCP_LISTEN)
 		on_listening(sk);
 	else if (state == TCP_ESTABLISHED && before == TCP_SYN_SENT)
 		on_connected(sk);
 	else if (state == TCP_ESTABLISHED && before == TCP_SYN_RECV)
-		on_accepted(sk);
+		on_accepted(sk, turn);
 	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int tcp_state(__u64 *ctx)
+{
+	return on_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], FIRST);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int tcp_state_second(__u64 *ctx)
+{
+	return on_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], SECOND);
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
@@ -241,8 +277,9 @@ struct map_element {
 };
 
 /*
- * Adds up the bytes of the connections that are open. They stay theirs until they close: the sum of a scan is exact, and
- * nothing has to be settled between this and a close on another CPU.
+ * Tells the flows of what the open connections have moved since the last scan, and counts them. It matters not whether a scan
+ * comes by a connection twice, or misses one: the hash changes under it. What seems to fall was read in the middle of a change,
+ * or of another socket: a later scan, or the end, tells it.
  */
 SEC("iter/bpf_map_elem")
 int tcp_open(struct map_element *ctx)
@@ -278,14 +315,14 @@ int tcp_open(struct map_element *ctx)
 		return 0;
 	if (flow->open_scan != scan->number) {
 		flow->open_count = 0;
-		flow->open_sent = 0;
-		flow->open_received = 0;
 		flow->open_scan = scan->number;
 	}
-	read_totals(&totals, connection, sk);
 	flow->open_count++;
-	flow->open_sent += totals.sent;
-	flow->open_received += totals.received;
+	read_totals(&totals, sk);
+	if (totals.sent > connection->told.sent)
+		tell(&flow->sent, &connection->told.sent, totals.sent);
+	if (totals.received > connection->told.received)
+		tell(&flow->received, &connection->told.received, totals.received);
 	moved = totals.sent + totals.received;
 	if (scan->sample && moved != connection->sampled) {
 		connection->sampled = moved;

@@ -6,8 +6,8 @@
  * A Unix socket has no sequence numbers, so the position is a count of what was seen: bytes that are spliced out of one are
  * missing from it. It has no tracepoint for its end either. A receive that returns 0, or fails because the peer is gone,
  * tells of both sockets of the pair; where neither side looks, the end is told when the memory serves the next socket.
- * Needs sock_send_length and sock_recv_length (6.3, commit 6e6eda44b939). A run that the kernel skips (see SECOND in
- * socket-io.bpf.h) is counted as missed, and its bytes are missing from the position too.
+ * Needs sock_send_length and sock_recv_length (6.3, commit 6e6eda44b939). What the kernel skips (see SECOND in socket-io.bpf.h) a
+ * second program does; two threads that send, or receive, on one socket at the very same time could then count twice.
  */
 #include "socket-io.bpf.h"
 
@@ -18,7 +18,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct unix_stream {
 	struct stream stream;
-	__u64 inode; /* of the socket: another one at the same address has another */
+	__u64 inode;   /* of the socket: another one at the same address has another */
+	__u64 done[2]; /* by direction: the thread whose operation the first program has seen, the second not yet */
 };
 
 /* Key: address of the struct sock. Written here alone. */
@@ -93,7 +94,8 @@ static __always_inline void fill_unix_address(struct address *address, const str
 		__builtin_memcpy(address->remote, &pid, sizeof(pid));
 }
 
-static __always_inline void on_unix(struct sock *sk, int moved, int direction, const struct settings *settings)
+static __always_inline void on_unix(struct sock *sk, int moved, int direction, const struct settings *settings,
+				    enum turn turn)
 {
 	__u64 key = (__u64)sk, inode, position;
 	const struct pt_regs *regs;
@@ -115,18 +117,25 @@ static __always_inline void on_unix(struct sock *sk, int moved, int direction, c
 		return;
 	inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 	found = find_unix(key, inode);
+	if (turn == SECOND && found && found->done[direction & 1] == bpf_get_current_pid_tgid()) {
+		found->done[direction & 1] = 0;
+		return;
+	}
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
 	if (!found) {
 		if (!bytes.address || (look(bytes.address, bytes.length | (__u64)bytes.segments << 32, FILTER_REFUSED) &
 				       0xff) == FILTER_REFUSED) {
-			count(COUNTER_CHUNKS_OTHER);
+			if (turn == FIRST)
+				count(COUNTER_CHUNKS_OTHER);
 			return;
 		}
 		found = make_unix(key, inode);
 		if (!found)
 			return;
 	}
+	if (turn == FIRST)
+		found->done[direction & 1] = bpf_get_current_pid_tgid();
 	position = advance(&found->stream, direction, moved);
 	if (is_excluded(&found->stream, settings)) {
 		count(COUNTER_CHUNKS_EXCLUDED);
@@ -165,7 +174,7 @@ static __always_inline void on_udp(const struct sock *sk, int moved)
 		count(COUNTER_QUIC);
 }
 
-static __always_inline void on_io(struct sock *sk, int moved, int flags, int direction)
+static __always_inline void on_io(struct sock *sk, int moved, int flags, int direction, enum turn turn)
 {
 	const struct settings *settings = get_settings();
 	unsigned short family;
@@ -175,8 +184,9 @@ static __always_inline void on_io(struct sock *sk, int moved, int flags, int dir
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family == AF_UNIX) {
 		if (BPF_CORE_READ(sk, sk_type) == SOCK_STREAM)
-			on_unix(sk, moved, direction, settings);
-	} else if ((family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == PROTO_UDP) {
+			on_unix(sk, moved, direction, settings, turn);
+	} else if (turn == FIRST && (family == AF_INET || family == AF_INET6) &&
+		   BPF_CORE_READ(sk, sk_protocol) == PROTO_UDP) {
 		on_udp(sk, moved);
 	}
 }
@@ -184,13 +194,27 @@ static __always_inline void on_io(struct sock *sk, int moved, int flags, int dir
 SEC("tp_btf/sock_send_length")
 int unix_send(__u64 *ctx)
 {
-	on_io((struct sock *)ctx[0], (int)ctx[1], 0, EGRESS);
+	on_io((struct sock *)ctx[0], (int)ctx[1], 0, EGRESS, FIRST);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int unix_receive(__u64 *ctx)
 {
-	on_io((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], INGRESS);
+	on_io((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], INGRESS, FIRST);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int unix_send_second(__u64 *ctx)
+{
+	on_io((struct sock *)ctx[0], (int)ctx[1], 0, EGRESS, SECOND);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int unix_receive_second(__u64 *ctx)
+{
+	on_io((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], INGRESS, SECOND);
 	return 0;
 }

@@ -59,7 +59,7 @@ Napi::Array array_argument(Napi::Value value, const char *name)
 	return value.As<Napi::Array>();
 }
 
-const uint8_t *bytes_argument(Napi::Value value, const char *name, size_t length)
+uint8_t *room_argument(Napi::Value value, const char *name, size_t length)
 {
 	std::string wanted = "a Uint8Array of " + std::to_string(length) + " bytes";
 	if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
@@ -68,6 +68,11 @@ const uint8_t *bytes_argument(Napi::Value value, const char *name, size_t length
 	if (bytes.ByteLength() != length)
 		throw wrong_type(value.Env(), name, wanted + ", not " + std::to_string(bytes.ByteLength()));
 	return bytes.Data();
+}
+
+const uint8_t *bytes_argument(Napi::Value value, const char *name, size_t length)
+{
+	return room_argument(value, name, length);
 }
 
 std::vector<uint64_t> u64s_argument(Napi::Value value, const char *name, size_t maximum)

@@ -26,6 +26,9 @@ Napi::Array array_argument(Napi::Value value, const char *name);
 // SAFETY: the pointer is good until JavaScript runs again: no call into JavaScript may stand between this and its use.
 const uint8_t *bytes_argument(Napi::Value value, const char *name, size_t length);
 
+/* The same, to be written to. */
+uint8_t *room_argument(Napi::Value value, const char *name, size_t length);
+
 /* A copy of a BigUint64Array of 1..`maximum` elements. */
 std::vector<uint64_t> u64s_argument(Napi::Value value, const char *name, size_t maximum);
 

@@ -29,7 +29,7 @@ void BpfMap::define(Napi::Env env)
 			     InstanceMethod<&BpfMap::update>("update", napi_default_method),
 			     InstanceMethod<&BpfMap::remove>("delete", napi_default_method),
 			     InstanceMethod<&BpfMap::keys>("keys", napi_default_method),
-			     InstanceMethod<&BpfMap::entries>("entries", napi_default_method)}));
+			     InstanceMethod<&BpfMap::batch>("batch", napi_default_method)}));
 }
 
 BpfMap::BpfMap(const Napi::CallbackInfo &info) : ObjectWrap(info), state_(take_pending<State>(info))
@@ -139,48 +139,25 @@ Napi::Value BpfMap::keys(const Napi::CallbackInfo &info)
 	return keys;
 }
 
-/*
- * Many per system call. The kernel copies whole buckets of a hash; one that is larger than the room asks for more. What is
- * added or deleted meanwhile may be there or not, nothing else is missing.
- */
-Napi::Value BpfMap::entries(const Napi::CallbackInfo &info)
+/* Many per system call: the kernel copies whole buckets of a hash, of which the cursor is a number. */
+Napi::Value BpfMap::batch(const Napi::CallbackInfo &info)
 {
 	Napi::Env env = info.Env();
 	const MapInfo &map = opened(env);
 	if (map.type != BPF_MAP_TYPE_HASH && map.type != BPF_MAP_TYPE_LRU_HASH)
-		throw failure(env, EOPNOTSUPP, "read all of");
-	uint32_t room = std::min<uint32_t>(map.max_entries, 512);
-	std::vector<uint8_t> keys, values;
-	uint32_t position = 0, next = 0; // of the bucket: 4 bytes for every kind of hash
-	size_t found = 0;
-	for (bool first = true;; first = false) {
-		int error;
-		uint32_t count;
-		do {
-			keys.resize((found + room) * map.key_size);
-			values.resize((found + room) * map.user_value_size);
-			count = room;
-			// SAFETY: the kernel writes at most `count` keys and values, and both have room for `room` more.
-			error = -bpf_map_lookup_batch(map.fd, first ? nullptr : &position, &next,
-						      keys.data() + found * map.key_size,
-						      values.data() + found * map.user_value_size, &count, nullptr);
-			room = error == ENOSPC ? room * 2 : room;
-		} while (error == ENOSPC && room <= 2 * map.max_entries);
-		if (error != 0 && error != ENOENT)
-			throw failure(env, error, "read all of");
-		found += count;
-		position = next;
-		// Should others add as fast as we read: never more than it can hold.
-		if (error == ENOENT || found > map.max_entries)
-			break;
-	}
+		throw failure(env, EOPNOTSUPP, "read in batches");
+	bool first = info[0].IsUndefined();
+	uint32_t position = first ? 0 : integer_argument(info[0], "cursor", 0, UINT32_MAX), next = 0;
+	uint32_t count = integer_argument(info[1], "count", 1, map.max_entries);
+	// SAFETY: the kernel writes at most `count` keys and values, which is what both have room for.
+	uint8_t *keys = room_argument(info[2], "keys", static_cast<size_t>(count) * map.key_size);
+	uint8_t *values = room_argument(info[3], "values", static_cast<size_t>(count) * map.user_value_size);
+	int error = -bpf_map_lookup_batch(map.fd, first ? nullptr : &position, &next, keys, values, &count, nullptr);
+	if (error != 0 && error != ENOENT)
+		throw failure(env, error, "read in batches");
 	Napi::Object result = Napi::Object::New(env);
-	Napi::Uint8Array out_keys = Napi::Uint8Array::New(env, found * map.key_size);
-	Napi::Uint8Array out_values = Napi::Uint8Array::New(env, found * map.user_value_size);
-	std::copy_n(keys.data(), out_keys.ByteLength(), out_keys.Data());
-	std::copy_n(values.data(), out_values.ByteLength(), out_values.Data());
-	result.Set("keys", out_keys);
-	result.Set("values", out_values);
+	result.Set("count", Napi::Number::New(env, count));
+	result.Set("next", error == ENOENT ? env.Undefined() : Napi::Number::New(env, next));
 	return result;
 }
 

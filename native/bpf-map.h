@@ -31,7 +31,7 @@ private:
 	void update(const Napi::CallbackInfo &info);
 	Napi::Value remove(const Napi::CallbackInfo &info);
 	Napi::Value keys(const Napi::CallbackInfo &info);
-	Napi::Value entries(const Napi::CallbackInfo &info);
+	Napi::Value batch(const Napi::CallbackInfo &info);
 
 	const MapInfo &opened(Napi::Env env, bool wants_key = true) const;
 	Napi::Error failure(Napi::Env env, int error, const char *operation) const;

@@ -268,6 +268,31 @@ int try_sk_storage_tracing()
 	return try_tracepoint_program("btf_trace_inet_sock_set_state", std::move(program));
 }
 
+int try_iterator_program(const char *btf_function)
+{
+	BtfPointer types = kernel_btf();
+	if (types == nullptr)
+		return errno;
+	int id = btf__find_by_name_kind(types.get(), btf_function, BTF_KIND_FUNC);
+	if (id < 0)
+		return -id;
+	UniqueFd loaded(load(BPF_PROG_TYPE_TRACING, {}, BPF_TRACE_ITER, id));
+	return loaded ? 0 : -loaded.get();
+}
+
+/* All that bpf/tcp.bpf.c attaches to. */
+int try_tcp_tracepoints()
+{
+	for (const char *type : {"btf_trace_inet_sock_set_state", "btf_trace_tcp_retransmit_skb",
+				 "btf_trace_tcp_retransmit_synack", "btf_trace_tcp_receive_reset"}) {
+		int error = try_tracepoint_program(type, {});
+		if (error != 0)
+			return error;
+	}
+	int error = try_iterator_program("bpf_iter_bpf_map_elem");
+	return error != 0 ? error : try_iterator_program("bpf_iter_task_file");
+}
+
 enum class Rights { BPF, PERF_EVENT };
 
 struct Feature {
@@ -293,6 +318,9 @@ const Feature FEATURES[] = {
 	{"task_pt_regs", try_task_pt_regs, Rights::BPF, "bpf_task_pt_regs() came with Linux 5.15"},
 	{"sk_storage_tracing", try_sk_storage_tracing, Rights::BPF,
 	 "socket storage in tracing programs came with Linux 5.11, and needs the kernel's BTF"},
+	{"tcp_tracepoints", try_tcp_tracepoints, Rights::BPF,
+	 "iterators over map elements came with Linux 5.9; the tracepoints of TCP need CONFIG_INET and the kernel's "
+	 "BTF"},
 };
 
 std::string explain(const Feature &feature, int error)

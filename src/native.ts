@@ -27,8 +27,17 @@ export interface BpfMap {
   delete(key: Uint8Array): boolean;
   /** All keys at this moment, concatenated (`keySize` bytes each); at most `limit` of them. */
   keys(limit: number): Uint8Array;
-  /** All entries of a hash at this moment, concatenated in the same order; many per system call. */
-  entries(): { readonly keys: Uint8Array; readonly values: Uint8Array };
+  /**
+   * Copies at most `count` entries of a hash to the front of `keys` and `values`, which have room for exactly as many, in one
+   * system call. `cursor`: undefined to begin, then `next` until that is undefined. What is added or deleted meanwhile may be
+   * there or not. ENOSPC when `count` is less than one bucket of the hash holds, which some hundred never are.
+   */
+  batch(
+    cursor: number | undefined,
+    count: number,
+    keys: Uint8Array,
+    values: Uint8Array,
+  ): { readonly count: number; readonly next: number | undefined };
 }
 
 export interface ProgramInfo {
@@ -118,7 +127,8 @@ export type KernelFeature =
   | 'uprobe_multi'
   | 'attach_cookie'
   | 'task_pt_regs'
-  | 'sk_storage_tracing';
+  | 'sk_storage_tracing'
+  | 'tcp_tracepoints';
 
 /** errno 0 means that it works. */
 export interface ProbeResult {

@@ -42,6 +42,8 @@ const SECOND_PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   socket: ['socket_send', 'socket_receive', 'socket_state'].map((name) => name + SECOND),
   process: ['process_exec', 'process_exit'].map((name) => name + SECOND),
   syscall: ['syscall_exit', 'syscall_state'].map((name) => name + SECOND),
+  tcp: ['tcp_state'].map((name) => name + SECOND),
+  unix: ['unix_send', 'unix_receive'].map((name) => name + SECOND),
 };
 
 /** Whether tracepoint programs can be preempted, and then be skipped: from 7.0 on (commit a46023d5616e). */

@@ -200,7 +200,7 @@ export const FLOW_KEY = {
 } as const;
 
 export const FLOW = {
-  sizeBytes: 264,
+  sizeBytes: 248,
   opened: 0,
   failed: 8,
   failedBytes: 48,
@@ -211,11 +211,9 @@ export const FLOW = {
   rttUs: 88,
   openScan: 96,
   openCount: 104,
-  openSent: 112,
-  openReceived: 120,
-  connect: 128,
+  connect: 112,
   connectBytes: 68,
-  rtt: 196,
+  rtt: 180,
   rttBytes: 68,
 } as const;
 

@@ -216,6 +216,13 @@ const FEATURE_RULES: readonly FeatureRule[] = [
     replaced: ok('a program per kind of function is used instead'),
     without: degraded(NO_TLS, ''),
   },
+  {
+    feature: 'tcp_tracepoints',
+    since: '5.9',
+    replacedBy: [],
+    replaced: UNREPLACED,
+    without: degraded('no metrics of TCP connections, and no bytes in the service graph', ''),
+  },
 ];
 
 type Features = Readonly<Partial<Record<KernelFeature, ProbeResult>>>;

@@ -52,6 +52,7 @@ export const FEATURES_TRIED: readonly KernelFeature[] = [
   'uprobe_multi',
   'uprobe',
   'attach_cookie',
+  'tcp_tracepoints',
 ];
 
 export async function readHostFacts(sources: FactSources): Promise<HostFacts> {

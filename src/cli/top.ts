@@ -95,6 +95,8 @@ class Screen {
   /** `frames`: 0 for as many as there is time for. */
   async run(base: string, intervalMs: number, frames: number): Promise<void> {
     let before: ExpositionCounts | undefined;
+    // Until there is something to compare, and while an agent starts, the screen would be empty.
+    if (this.#stdout.isTTY === true) this.#output.write(`${CLEAR}waits for the second reading; q: quit\n`);
     for (let shown = 0; !this.#lifetime.hasEnded; ) {
       const [exposition, graph] = await Promise.all([read(`${base}/metrics`), read(`${base}/api/graph`)]);
       const now = readExposition(exposition, performance.now());

@@ -88,7 +88,7 @@ export class TcpMetrics {
     const peerOnly = { ...layout, variantLabels: TO.slice(1), decode: (variant: number) => to(variant).slice(1) };
     this.#retransmits = new WorkloadCounter({
       name: 'node_tcp_retransmits_total',
-      help: 'TCP segments sent again, SYN and SYN-ACK among them, by the port of the serving side.',
+      help: 'TCP segments sent again, as TcpRetransSegs counts them: SYN (of the client) and SYN-ACK (of who listens) among them.',
       workloadLabels: WORKLOAD,
       variantLabels: ['dest_port'],
       decode: (variant) => [String(variant)],

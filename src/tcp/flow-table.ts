@@ -2,16 +2,15 @@
  * The sums of the TCP programs, read when somebody asks: what came since the last reading goes to a sink, by workload and
  * peer. Between readings nothing is done here, however much traffic there is.
  *
- * The bytes of a connection are told twice by the kernel side: as those of open connections while it is open, as those of closed ones
- * after. A connection that closes in the middle of a reading is in both, so what is told never falls: it is right at the next one.
- *
- * Limits: as many flows as the kernel's table holds. What has been idle for long is deleted there and forgotten here.
+ * Limits: as many flows as the kernel's table holds, read in batches into the same memory. What has been idle for long is deleted
+ * there and forgotten here.
  */
 
 import { FAILURE, FLOW, FLOW_KEY, HELD, ROLE, TCP_SCAN } from '../abi/events.ts';
 import type { BpfMap, BpfObject } from '../native.ts';
 import type { Owner, Peer, PeerResolver, Role } from '../stream/contract.ts';
 import { addressText } from './address.ts';
+import { FlowRows } from './flow-rows.ts';
 import type { TcpOwners } from './owners.ts';
 
 /** TIME_BOUNDS of bpf/events.h. */
@@ -26,11 +25,14 @@ const IDLE_MS = 600_000;
 const CROWDED_IDLE_MS = 60_000;
 /** Labels can change: a pod gets its name, a listener another process. */
 const NAMES_MS = 30_000;
+/** Names that rows share. */
+const NAMES_LIMIT = 4096;
 const HIGH = 2 ** 32;
 
 const OVERFLOW = '_overflow';
 const OVERFLOW_OWNER: Owner = { pid: 0, comm: '', namespace: '', pod: '', container: '', service: OVERFLOW };
 const UNKNOWN_OWNER: Owner = { ...OVERFLOW_OWNER, service: 'unknown' };
+const EXTERNAL: Peer = { namespace: '', service: 'external', kind: 'external' };
 const OVERFLOW_PEER: Peer = { namespace: '', service: OVERFLOW, kind: 'external' };
 
 export interface FlowNames {
@@ -67,27 +69,13 @@ export interface FlowSink {
 }
 
 const BUCKETS = TIME_BOUNDS_SECONDS.length + 1;
-/** Places in a row of numbers. */
-const AT = {
-  opened: 0,
-  failed: 1,
-  retransmits: 7,
-  sent: 8,
-  received: 9,
-  connectUs: 10,
-  rttUs: 11,
-  connect: 12,
-  rtt: 29,
-};
-const ROW = AT.rtt + BUCKETS;
-
-interface Row {
-  names: FlowNames;
-  namedMs: number;
-  readonly last: Float64Array;
-  changedMs: number;
-  reading: number;
-}
+/** Numbers of a row. */
+const WIDE = { opened: 0, failed: 1, retransmits: 7, sent: 8, received: 9, connectUs: 10, rttUs: 11 };
+const SUMS = WIDE.rttUs + 1;
+const NAMED_MS = SUMS;
+const SHAPE = { keyBytes: FLOW_KEY.sizeBytes, wide: SUMS + 1, narrow: 2 * BUCKETS };
+/** Flows that are read in one system call. */
+const BATCH = 512;
 
 export interface FlowTableOptions {
   readonly object: BpfObject;
@@ -103,8 +91,15 @@ export class FlowTable {
   readonly #flows: BpfMap;
   readonly #connections: BpfMap;
   readonly #scan: BpfMap;
-  readonly #rows = new Map<string, Row>();
-  readonly #now = new Float64Array(ROW);
+  readonly #rows: FlowRows;
+  /** By row. Rows of the same names share them: there are many addresses, but few peers. */
+  readonly #namesOf: (FlowNames | undefined)[] = [];
+  readonly #names = new Map<string, FlowNames>();
+  #namesMs = 0;
+  readonly #batchSize: number;
+  readonly #keys: Uint32Array<ArrayBuffer>;
+  readonly #values: Uint32Array<ArrayBuffer>;
+  readonly #sums = new Float64Array(SUMS);
   readonly #change: FlowChange = {
     opened: 0,
     failed: new Float64Array(FAILURE.COUNT),
@@ -124,6 +119,10 @@ export class FlowTable {
     this.#flows = options.object.map('flows');
     this.#connections = options.object.map('connections');
     this.#scan = options.object.map('scan');
+    this.#rows = new FlowRows(SHAPE, this.#flows.maxEntries);
+    this.#batchSize = Math.min(BATCH, this.#flows.maxEntries);
+    this.#keys = new Uint32Array((this.#batchSize * FLOW_KEY.sizeBytes) / 4);
+    this.#values = new Uint32Array((this.#batchSize * FLOW.sizeBytes) / 4);
     for (const role of [ROLE.CLIENT, ROLE.SERVER]) {
       const key = new Uint8Array(FLOW_KEY.sizeBytes);
       key[FLOW_KEY.role] = role;
@@ -148,15 +147,15 @@ export class FlowTable {
     this.#reading++;
     this.#configure(sample);
     this.#options.object.iterate('tcp_open', this.#connections);
-    const { keys, values } = this.#flows.entries();
-    const words = new Uint32Array(values.buffer, values.byteOffset, values.byteLength >> 2);
     const nowMs = this.#options.clock();
     this.#options.sink.begin();
-    const count = keys.length / FLOW_KEY.sizeBytes;
-    for (let i = 0; i < count; i++) {
-      const key = keys.subarray(i * FLOW_KEY.sizeBytes, (i + 1) * FLOW_KEY.sizeBytes);
-      this.#one(key, words, (i * FLOW.sizeBytes) >> 2, nowMs);
-    }
+    const [keys, values] = [new Uint8Array(this.#keys.buffer), new Uint8Array(this.#values.buffer)];
+    let cursor: number | undefined;
+    do {
+      const { count, next } = this.#flows.batch(cursor, this.#batchSize, keys, values);
+      for (let i = 0; i < count; i++) this.#one(i, nowMs);
+      cursor = next;
+    } while (cursor !== undefined);
     this.#forget(nowMs);
   }
 
@@ -168,92 +167,127 @@ export class FlowTable {
     this.#scan.update(new Uint8Array(4), new Uint8Array(value.buffer));
   }
 
-  #one(key: Uint8Array, words: Uint32Array, at: number, nowMs: number): void {
-    const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
-    let row = this.#rows.get(text);
-    if (row === undefined) {
-      const names = this.#names(key);
-      row = { names, namedMs: nowMs, last: new Float64Array(ROW), changedMs: nowMs, reading: 0 };
-      this.#rows.set(text, row);
-    } else if (nowMs - row.namedMs > NAMES_MS) {
-      row.names = this.#names(key);
-      row.namedMs = nowMs;
-    }
-    row.reading = this.#reading;
+  /** The flow in place `place` of the batch. */
+  #one(place: number, nowMs: number): void {
+    const rows = this.#rows;
+    const keyAt = (place * FLOW_KEY.sizeBytes) / 4;
+    let row = rows.find(this.#keys, keyAt);
+    if (row < 0) row = rows.add(this.#keys, keyAt);
+    if (row < 0) return;
+    if (rows.changedMs[row] === 0) rows.changedMs[row] = nowMs;
+    rows.reading[row] = this.#reading;
+    const words = this.#values;
+    const at = (place * FLOW.sizeBytes) / 4;
     const u64 = (offset: number) => words[at + (offset >> 2)]! + words[at + (offset >> 2) + 1]! * HIGH;
-    const isOpen = u64(FLOW.openScan) === this.#reading;
-    const active = isOpen ? u64(FLOW.openCount) : 0;
-    const now = this.#now;
-    now[AT.opened] = u64(FLOW.opened);
-    for (let i = 0; i < FAILURE.COUNT; i++) now[AT.failed + i] = u64(FLOW.failed + 8 * i);
-    now[AT.retransmits] = u64(FLOW.retransmits);
-    now[AT.sent] = u64(FLOW.sent) + (isOpen ? u64(FLOW.openSent) : 0);
-    now[AT.received] = u64(FLOW.received) + (isOpen ? u64(FLOW.openReceived) : 0);
-    now[AT.connectUs] = u64(FLOW.connectUs);
-    now[AT.rttUs] = u64(FLOW.rttUs);
-    for (let i = 0; i < BUCKETS; i++) {
-      now[AT.connect + i] = words[at + (FLOW.connect >> 2) + i]!;
-      now[AT.rtt + i] = words[at + (FLOW.rtt >> 2) + i]!;
-    }
-    const changed = this.#advance(row.last, now);
-    if (changed || active > 0) row.changedMs = nowMs;
+    const active = u64(FLOW.openScan) === this.#reading ? u64(FLOW.openCount) : 0;
+    const sums = this.#sums;
+    sums[WIDE.opened] = u64(FLOW.opened);
+    for (let i = 0; i < FAILURE.COUNT; i++) sums[WIDE.failed + i] = u64(FLOW.failed + 8 * i);
+    sums[WIDE.retransmits] = u64(FLOW.retransmits);
+    sums[WIDE.sent] = u64(FLOW.sent);
+    sums[WIDE.received] = u64(FLOW.received);
+    sums[WIDE.connectUs] = u64(FLOW.connectUs);
+    sums[WIDE.rttUs] = u64(FLOW.rttUs);
+    const changed = this.#advance(row, at);
     if (!changed && active === 0) return;
+    rows.changedMs[row] = nowMs;
+    const namedAt = row * SHAPE.wide + NAMED_MS;
+    let names = this.#namesOf[row];
+    if (names === undefined || nowMs - rows.wide[namedAt]! > NAMES_MS) {
+      names = this.#nameOf(rows.key(row), nowMs);
+      this.#namesOf[row] = names;
+      rows.wide[namedAt] = nowMs;
+    }
     this.#change.active = active;
-    this.#options.sink.flow(row.names, this.#change);
+    this.#options.sink.flow(names, this.#change);
   }
 
-  /** Fills #change with what is new; false when nothing is. */
-  #advance(last: Float64Array, now: Float64Array): boolean {
+  /** Fills #change with what is new; false when nothing is. `at`: the flow among the words of the batch. */
+  #advance(row: number, at: number): boolean {
+    const { wide, narrow } = this.#rows;
     let changed = false;
-    for (let i = 0; i < ROW; i++) {
-      const before = last[i]!;
-      // Buckets are 32 bits wide and go round.
-      const wrapped = i >= AT.connect && now[i]! < before ? HIGH : 0;
-      const more = Math.max(now[i]! + wrapped - before, 0);
-      last[i] = wrapped > 0 ? now[i]! : before + more;
-      now[i] = more;
-      if (more > 0) changed = true;
+    for (let i = 0; i < SUMS; i++) {
+      const place = row * SHAPE.wide + i;
+      const more = Math.max(this.#sums[i]! - wide[place]!, 0);
+      wide[place] = wide[place]! + more;
+      this.#sums[i] = more;
+      changed ||= more > 0;
     }
     const change = this.#change;
-    change.opened = now[AT.opened]!;
-    change.failed.set(now.subarray(AT.failed, AT.failed + FAILURE.COUNT));
-    change.retransmits = now[AT.retransmits]!;
-    change.sentBytes = now[AT.sent]!;
-    change.receivedBytes = now[AT.received]!;
-    change.connectUs = now[AT.connectUs]!;
-    change.rttUs = now[AT.rttUs]!;
-    change.connect.set(now.subarray(AT.connect, AT.connect + BUCKETS));
-    change.rtt.set(now.subarray(AT.rtt, AT.rtt + BUCKETS));
+    change.opened = this.#sums[WIDE.opened]!;
+    change.failed.set(this.#sums.subarray(WIDE.failed, WIDE.failed + FAILURE.COUNT));
+    change.retransmits = this.#sums[WIDE.retransmits]!;
+    change.sentBytes = this.#sums[WIDE.sent]!;
+    change.receivedBytes = this.#sums[WIDE.received]!;
+    change.connectUs = this.#sums[WIDE.connectUs]!;
+    change.rttUs = this.#sums[WIDE.rttUs]!;
+    for (const [buckets, offset, first] of [
+      [change.connect, FLOW.connect, 0],
+      [change.rtt, FLOW.rtt, BUCKETS],
+    ] as const) {
+      for (let i = 0; i < BUCKETS; i++) {
+        const place = row * SHAPE.narrow + first + i;
+        const now = this.#values[at + (offset >> 2) + i]!;
+        // 32 bits wide, they go round.
+        const more = (now - narrow[place]!) >>> 0;
+        narrow[place] = now;
+        buckets[i] = more;
+        changed ||= more > 0;
+      }
+    }
     return changed;
   }
 
-  #names(key: Uint8Array): FlowNames {
+  #nameOf(key: Uint8Array, nowMs: number): FlowNames {
     const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
     const ownerId = view.getBigUint64(FLOW_KEY.owner, true);
     const peerId = view.getBigUint64(FLOW_KEY.peerOwner, true);
     const port = view.getUint16(FLOW_KEY.port, true);
     const role: Role = key[FLOW_KEY.role] === ROLE.SERVER ? 'server' : 'client';
     if (ownerId === 0n) return { owner: OVERFLOW_OWNER, peer: OVERFLOW_PEER, port: 0, role, twice: false };
-    const owner = this.#options.owners.owner(ownerId) ?? UNKNOWN_OWNER;
-    const base = { owner, port, role, twice: peerId !== 0n };
-    if (peerId !== 0n) {
-      const { namespace, service } = this.#options.owners.owner(peerId) ?? UNKNOWN_OWNER;
-      return { ...base, peer: { namespace, service, kind: 'workload' } };
+    const peer = peerId === 0n ? this.#peerAt(key, role, port) : this.#workload(peerId);
+    const twice = peerId !== 0n;
+    if (nowMs - this.#namesMs > NAMES_MS || this.#names.size >= NAMES_LIMIT) {
+      this.#names.clear();
+      this.#namesMs = nowMs;
     }
+    const id = [ownerId, role, port, twice, peer.namespace, peer.service, peer.kind].join('\0');
+    let names = this.#names.get(id);
+    if (names === undefined) {
+      const owner = this.#options.owners.owner(ownerId) ?? UNKNOWN_OWNER;
+      names = { owner, peer, port, role, twice };
+      this.#names.set(id, names);
+    }
+    return names;
+  }
+
+  #workload(id: bigint): Peer {
+    const { namespace, service } = this.#options.owners.owner(id) ?? UNKNOWN_OWNER;
+    return { namespace, service, kind: 'workload' };
+  }
+
+  #peerAt(key: Uint8Array, role: Role, port: number): Peer {
     const address = key.subarray(FLOW_KEY.peer, FLOW_KEY.peer + FLOW_KEY.peerBytes);
     const peer = this.#options.peers.resolvePeer(addressText(address), role === 'client' ? port : 0);
-    return { ...base, peer: peer ?? { namespace: '', service: 'external', kind: 'external' } };
+    return peer ?? EXTERNAL;
   }
 
   /** What is gone from the kernel's table, and what has long been idle, there and here. */
   #forget(nowMs: number): void {
-    const limit = this.#rows.size > this.#flows.maxEntries / 2 ? CROWDED_IDLE_MS : IDLE_MS;
-    for (const [text, row] of this.#rows) {
-      if (row.reading === this.#reading && (nowMs - row.changedMs < limit || row.names.owner === OVERFLOW_OWNER)) {
-        continue;
-      }
-      if (row.reading === this.#reading) this.#flows.delete(new Uint8Array(Buffer.from(text, 'latin1')));
-      this.#rows.delete(text);
-    }
+    const rows = this.#rows;
+    const limit = rows.size > this.#flows.maxEntries / 2 ? CROWDED_IDLE_MS : IDLE_MS;
+    const isGone = (row: number) => {
+      if (rows.reading[row] !== this.#reading) return true;
+      if (nowMs - rows.changedMs[row]! < limit) return false;
+      const key = rows.key(row);
+      // The overflow flows stay: their owner is 0.
+      if (key.subarray(FLOW_KEY.owner, FLOW_KEY.owner + 8).every((byte) => byte === 0)) return false;
+      this.#flows.delete(key);
+      return true;
+    };
+    rows.remove(isGone, (from, to) => {
+      this.#namesOf[to] = this.#namesOf[from];
+    });
+    this.#namesOf.length = Math.min(this.#namesOf.length, rows.size);
   }
 }

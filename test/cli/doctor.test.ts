@@ -119,6 +119,7 @@ describe('judging', () => {
         'sources of traffic missing',
       ].filter((line) => !/^(task|sk )/.test(line)),
     ],
+    ['no TCP tracepoints', { features: featuresBut('tcp_tracepoints') }, ['tcp tracepoints degraded']],
     ['no addon', { features: 'it cannot be loaded' }, ['native addon missing']],
     ['features not tried', { features: undefined }, []],
   ];
@@ -267,7 +268,7 @@ describe('doctor', () => {
     assert.equal(await main(['doctor'], context), 0);
     const lines = context.stdout.text.split('\n');
     assert.equal(lines[0], 'ok        kernel                     6.12.19-amd64 (5.8 or later is needed)');
-    assert.equal(lines.length, 12 + 9 + 3);
+    assert.equal(lines.length, 12 + 10 + 3);
     assert.equal(lines.at(-2), 'all features');
   });
 

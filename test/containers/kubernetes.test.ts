@@ -8,24 +8,12 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
 import { fromRoot } from '../../src/root.ts';
-import {
-  type Labels,
-  makeCertificate,
-  PLAINSIGHT,
-  type RunningAgent,
-  readCounts,
-  run,
-  sleep,
-  startAgentWith,
-  until,
-} from '../kernel/harness.ts';
-import { ApiServer } from '../kubernetes/api-server.ts';
+import { type Labels, makeCertificate, type RunningAgent, readCounts, run, sleep, until } from '../kernel/harness.ts';
 import { namespaceObject, serviceObject } from '../kubernetes/samples.ts';
-import { listens, type Pod, TestNode } from './node.ts';
+import { listens, type Pod } from './node.ts';
 import { makeRootfs } from './rootfs.ts';
+import { makeWorld as makeBareWorld, type World } from './world.ts';
 
-const FEW = '-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search';
-const SETPRIV = ['setpriv', `--bounding-set=${FEW}`, `--inh-caps=${FEW}`, '--no-new-privs'];
 const HTTP = 18080;
 const HTTPS = 18443;
 const STATUSES = [200, 204, 301, 404, 500, 201, 503];
@@ -34,40 +22,16 @@ before(async () => {
   await makeRootfs();
 });
 
-interface World {
-  readonly node: TestNode;
-  readonly server: ApiServer;
-  agent(...args: string[]): Promise<RunningAgent>;
-}
-
 async function makeWorld(t: TestContext): Promise<World> {
-  const server = await ApiServer.start(t);
-  const node = await TestNode.make(t);
+  const world = await makeBareWorld(t);
+  const { node } = world;
   for (const name of ['client.py', 'server.py'])
     copyFileSync(fromRoot(`fixtures/servers/${name}`), join(node.work, name));
   const { certificate, key } = await makeCertificate(node.folder);
   copyFileSync(certificate, join(node.work, 'cert.pem'));
   copyFileSync(key, join(node.work, 'key.pem'));
   writeFileSync(join(node.work, 'nginx.conf'), nginxConfig());
-  const token = join(node.folder, 'token');
-  writeFileSync(token, server.token);
-  const kubeconfig = join(node.folder, 'kubeconfig');
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      'current-context': 'test',
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'agent' } }],
-      clusters: [{ name: 'test', cluster: { server: server.url, 'certificate-authority': server.authority } }],
-      users: [{ name: 'agent', user: { tokenFile: token } }],
-    }),
-  );
-  const agent = (...args: string[]) =>
-    startAgentWith(
-      t,
-      ['env', `KUBECONFIG=${kubeconfig}`, ...SETPRIV, PLAINSIGHT],
-      ...['--kubernetes=on', '--node-name=node-1', ...args],
-    );
-  return { node, server, agent };
+  return world;
 }
 
 function nginxConfig(): string {

@@ -49,11 +49,12 @@ export type CgroupDriver = 'cgroupfs' | 'systemd';
 export class Pod {
   readonly uid = randomUUID();
   readonly address: string;
+  /** The name of its network namespace; empty: the host's. */
+  readonly network: string;
   readonly sample: Omit<PodSample, 'uid' | 'containers'>;
   readonly containers: Record<string, string> = {};
   readonly #node: TestNode;
   readonly #driver: CgroupDriver;
-  readonly #network: string;
   #processes: Promise<unknown>[] = [];
 
   constructor(
@@ -64,7 +65,7 @@ export class Pod {
     this.#node = node;
     this.sample = sample;
     this.address = options.address;
-    this.#network = options.network;
+    this.network = options.network;
     this.#driver = options.driver;
   }
 
@@ -93,7 +94,7 @@ export class Pod {
     const cgroupsPath =
       this.#driver === 'systemd' ? `/${this.cgroup}/cri-containerd-${id}.scope` : `/${this.cgroup}/${id}`;
     const namespaces = ['pid', 'mount', 'uts', 'ipc'].map((type): object => ({ type }));
-    if (this.#network !== '') namespaces.push({ type: 'network', path: `/run/netns/${this.#network}` });
+    if (this.network !== '') namespaces.push({ type: 'network', path: `/run/netns/${this.network}` });
     const sets = Object.fromEntries(['bounding', 'effective', 'permitted'].map((set) => [set, CAPABILITIES]));
     const config = {
       ociVersion: '1.0.2',

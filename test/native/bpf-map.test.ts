@@ -37,6 +37,47 @@ test('a hash map is written, read, listed and deleted from', needsBpf, (context)
   assert.deepEqual(copy, u64(10), 'a lookup is a copy');
 });
 
+test('a hash is read in batches, each entry once, into the same memory', needsBpf, (context) => {
+  const object = openFixture();
+  context.after(() => object.close());
+  const map = object.map('fx_calls');
+  for (let key = 1; key <= 60; key++) map.update(u64(key), u64(key * 10));
+  const [keys, values] = [new BigUint64Array(16), new BigUint64Array(16)];
+  const [keyBytes, valueBytes] = [new Uint8Array(keys.buffer), new Uint8Array(values.buffer)];
+  const found: bigint[] = [];
+  let batches = 0;
+  for (let cursor: number | undefined, first = true; first || cursor !== undefined; first = false) {
+    const { count, next } = map.batch(cursor, 16, keyBytes, valueBytes);
+    for (let i = 0; i < count; i++) {
+      assert.equal(values[i], keys[i]! * 10n);
+      found.push(keys[i]!);
+    }
+    cursor = next;
+    batches++;
+  }
+  assert.ok(batches > 3, `${batches} batches`);
+  const expected = Array.from({ length: 60 }, (_, i) => BigInt(i + 1));
+  assert.deepEqual(
+    found.sort((a, b) => Number(a - b)),
+    expected,
+  );
+  const [short, long] = [new Uint8Array(120), new Uint8Array(136)];
+  for (const [a, b] of [
+    [short, valueBytes],
+    [keyBytes, short],
+    [long, valueBytes],
+    [keyBytes, undefined],
+  ])
+    assert.throws(() => map.batch(undefined, 16, a!, b!), TypeError);
+  for (const count of [0, 65, 1.5]) assert.throws(() => map.batch(undefined, count, keyBytes, valueBytes), RangeError);
+  assert.throws(() => map.batch(-1, 16, keyBytes, valueBytes), RangeError);
+  const percpu = object.map('fx_percpu');
+  assert.throws(() => percpu.batch(undefined, 1, new Uint8Array(4), new Uint8Array(percpu.valueSize)), {
+    code: 'MAP',
+    errno: 95,
+  });
+});
+
 test('a value of a per-CPU map holds every possible CPU, each rounded up to 8', needsBpf, (context) => {
   const object = openFixture();
   context.after(() => object.close());

@@ -20,9 +20,10 @@ const FEATURES: readonly KernelFeature[] = [
   'attach_cookie',
   'task_pt_regs',
   'sk_storage_tracing',
+  'tcp_tracepoints',
 ];
 /** What every supported kernel has for root (5.10 and later). */
-const BASE: readonly KernelFeature[] = ['bpf', 'btf', 'ring_buffer', 'uprobe'];
+const BASE: readonly KernelFeature[] = ['bpf', 'btf', 'ring_buffer', 'uprobe', 'tcp_tracepoints'];
 
 function probeAll(command: readonly string[]): Record<string, ProbeResult> {
   const script = `

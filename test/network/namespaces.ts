@@ -38,11 +38,14 @@ export async function makeNetwork(t: TestContext): Promise<{ near: End; far: End
 }
 
 function end(name: string, net: number, host: number): End {
+  return { v4: `10.99.${net}.${host}`, v6: `fd99:${net}::${host}`, ...insideOf(name) };
+}
+
+/** What can be done in a network namespace. */
+export function insideOf(name: string): Omit<End, 'v4' | 'v6'> {
   const enter = ['ip', 'netns', 'exec', name] as const;
   const inside = async (command: string) => (await run('ip', ['netns', 'exec', name, 'sh', '-c', command])).stdout;
   return {
-    v4: `10.99.${net}.${host}`,
-    v6: `fd99:${net}::${host}`,
     enter,
     run: inside,
     async counter(wanted) {

@@ -105,7 +105,7 @@ export const FEATURE_NOTES: Readonly<Record<string, readonly [needs: string, wit
     'a kernel where it is safe',
     'functions whose exits cannot be probed are not probed: `returns cannot be covered`',
   ],
-  tcp: ['5.8', 'no metrics of TCP connections; edges of the service graph come from requests only'],
+  tcp: ['5.9', 'no metrics of TCP connections; edges of the service graph come from requests only'],
   cgroup: ['5.8', 'containers that start are found a little later, by their processes'],
   kubernetes: ['a Kubernetes API server', 'labels of pods are empty, and namespaces cannot be chosen'],
 };
