@@ -150,8 +150,8 @@ enum http {
 
 /* One connection, or one SSL object. */
 struct stream {
-	__u64 id;  /* 0: not yet given */
-	__u64 ssl; /* of a socket: the SSL object whose records it was seen to send; 0: none */
+	__u64 id;      /* 0: not yet given */
+	__u64 ssl;     /* of a socket: the SSL object whose records it was seen to send; 0: none */
 	__u64 carries; /* of a socket: the SSL object whose TLS calls it was last found to be bound to by; 0: none */
 	__u32 filter_epoch;
 	__u8 excluded;
