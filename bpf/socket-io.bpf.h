@@ -140,9 +140,23 @@ static __always_inline __u64 bind_tls(__u64 ssl, const struct sock *sk, int dire
  * moves is records (or is sealed by the kernel), and there is nothing to look for. It is not asked again whether the two are
  * bound until an object of this thread turns out not to be: it was freed, or had to leave its map.
  */
-static __always_inline int carries_records_of(struct stream *stream, const struct tls_calls *calls, __u64 ssl)
+static __always_inline int carries_records(const struct stream *stream, const struct pt_regs *regs, __u64 pid_tgid,
+					   int moved)
 {
-	return ssl && stream->carries == ssl && calls && !calls->unbound;
+	struct tls_calls *calls;
+	struct tls_call *call;
+
+	if (!stream->carries)
+		return 0;
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	if (!calls || calls->unbound || !calls->depth || calls->depth > TLS_CALL_DEPTH)
+		return 0;
+	call = &calls->calls[MASKED(calls->depth - 1, TLS_CALL_DEPTH - 1)];
+	if (call->ssl != stream->carries || STACK_POINTER(regs) >= call->stack_pointer)
+		return 0;
+	calls->ciphertext += moved;
+	count(COUNTER_CHUNKS_TLS);
+	return 1;
 }
 
 /* Counts what moved, and reports the process if nothing is known of its TLS. */
@@ -187,7 +201,6 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	struct tls_calls *calls;
 	struct verdict verdict;
 	__u64 position, ssl;
-	int asked = stream->secure;
 
 	if (turn == SECOND && moved && is_done(stream, sk, direction))
 		return;
@@ -203,15 +216,8 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 		return;
 	}
 	position = advance_socket(stream, direction, moved, sk);
-	if (asked) {
-		calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
-		ssl = current_tls_call(regs, calls, pid_tgid, direction);
-		if (carries_records_of(stream, calls, ssl)) {
-			count(COUNTER_CHUNKS_TLS);
-			calls->ciphertext += moved;
-			return;
-		}
-	}
+	if (carries_records(stream, regs, pid_tgid, moved))
+		return;
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
 	verdict = judge(stream, direction, &bytes, settings, position);
@@ -220,10 +226,8 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 		on_ciphertext(pid_tgid >> 32, moved, 0);
 	if (!verdict.tls && !verdict.http)
 		return;
-	if (!asked) {
-		calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
-		ssl = current_tls_call(regs, calls, pid_tgid, direction);
-	}
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	ssl = current_tls_call(regs, calls, pid_tgid, direction);
 	if (verdict.tls) {
 		on_ciphertext(pid_tgid >> 32, moved, !ssl);
 		if (ssl)

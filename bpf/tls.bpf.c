@@ -138,6 +138,9 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		return 0;
 	}
 	calls->depth = depth - 1;
+	/* One function of the library called another for the same object: the outer one tells of all bytes. */
+	if (depth > 1 && calls->calls[MASKED(depth - 2, TLS_CALL_DEPTH - 1)].ssl == call.ssl)
+		return 0;
 
 	if (cookie & COOKIE_EX) {
 		if (result == 1 && bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer))
