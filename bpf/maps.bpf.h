@@ -253,7 +253,9 @@ static __always_inline void count_tls_bytes(__u32 pid, __u32 plaintext, __u64 ci
 	if (!process)
 		return;
 	process->known = 1;
-	__sync_fetch_and_add(&process->plaintext, plaintext);
+	/* Nothing is added where there is nothing: of a constant 0 the compiler makes another operation than 5.10 knows. */
+	if (plaintext)
+		__sync_fetch_and_add(&process->plaintext, plaintext);
 	if (ciphertext)
 		__sync_fetch_and_add(&process->ciphertext, ciphertext);
 }

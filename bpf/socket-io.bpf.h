@@ -138,10 +138,10 @@ static __always_inline __u64 bind_tls(__u64 ssl, const struct sock *sk, int dire
 /*
  * The short way: this operation is made by a TLS call of the very object that this socket was found to be bound to. What it
  * moves is records (or is sealed by the kernel), and there is nothing to look for. It is not asked again whether the two are
- * bound until an object of this thread turns out not to be: it was freed, or had to leave its map.
+ * bound until an object of this thread turns out not to be: it was freed, or had to leave its map. Not inlined, for the
+ * stack's sake.
  */
-static __always_inline int carries_records(const struct stream *stream, const struct pt_regs *regs, __u64 pid_tgid,
-					   int moved)
+static __noinline int carries_records(const struct stream *stream, __u64 stack_pointer, __u64 pid_tgid, __u32 moved)
 {
 	struct tls_calls *calls;
 	struct tls_call *call;
@@ -152,7 +152,7 @@ static __always_inline int carries_records(const struct stream *stream, const st
 	if (!calls || calls->unbound || !calls->depth || calls->depth > TLS_CALL_DEPTH)
 		return 0;
 	call = &calls->calls[MASKED(calls->depth - 1, TLS_CALL_DEPTH - 1)];
-	if (call->ssl != stream->carries || STACK_POINTER(regs) >= call->stack_pointer)
+	if (call->ssl != stream->carries || stack_pointer >= call->stack_pointer)
 		return 0;
 	calls->ciphertext += moved;
 	count(COUNTER_CHUNKS_TLS);
@@ -216,7 +216,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 		return;
 	}
 	position = advance_socket(stream, direction, moved, sk);
-	if (carries_records(stream, regs, pid_tgid, moved))
+	if (carries_records(stream, STACK_POINTER(regs), pid_tgid, moved))
 		return;
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
