@@ -99,3 +99,23 @@ test('plaintext on a bound socket, by no TLS call, is captured', () => {
   const results = script.run();
   assert.deepEqual(kinds(results[outside]!), ['open', 'data']);
 });
+
+test('a call for the object of the call around it is not counted: the outer one tells of all bytes', () => {
+  const script = new NestedScript();
+  const halves = [RESPONSE.subarray(0, 40), RESPONSE.subarray(40)];
+  const address = script.place(RESPONSE);
+  script.enter('write', A, address);
+  const inner = halves.map((half) => script.call('write', A, half, { stack: DEEPER }));
+  const outer = script.leave('write', RESPONSE.length);
+  // Another object's, of TLS in TLS, is.
+  script.enter('read', A, script.place(REQUEST));
+  const other = script.call('read', B, REQUEST, { stack: DEEPER });
+  const results = script.run();
+  assert.deepEqual(
+    inner.map((at) => kinds(results[at]!)),
+    [[], []],
+  );
+  const data = dataOf(results[outer]!)!;
+  assert.deepEqual([data.position, data.length, Buffer.from(data.captured).toString()], [0, 90, RESPONSE.toString()]);
+  assert.deepEqual(kinds(results[other]!), ['open', 'data']);
+});
