@@ -79,7 +79,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return;
 	}
-	count_plaintext(pid, length);
+	count_tls_bytes(pid, length, 0);
 	position = advance(stream, direction, length);
 	verdict = judge(stream, direction, &bytes, settings, position);
 	if (!verdict.http)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The few kernel types that the programs look into. Each names only the fields that are read: CO-RE finds where they
- * are on the running kernel. Never read them directly, always by BPF_CORE_READ.
+ * are on the running kernel. Read them by BPF_CORE_READ; directly only where the verifier knows the type of the pointer.
  */
 #ifndef PLAINSIGHT_KERNEL_H
 #define PLAINSIGHT_KERNEL_H

@@ -85,7 +85,8 @@ struct tls_records {
 
 struct tls_calls {
 	__u32 depth;
-	__u32 reserved;
+	__u32 unbound;    /* the last object that moved bytes had no socket */
+	__u64 ciphertext; /* bytes that system calls of TLS calls moved, not yet counted for the process */
 	struct tls_call calls[TLS_CALL_DEPTH];
 	struct tls_records records;
 };
@@ -149,8 +150,9 @@ enum http {
 
 /* One connection, or one SSL object. */
 struct stream {
-	__u64 id;  /* 0: not yet given */
-	__u64 ssl; /* of a socket: the SSL object whose records it was seen to send; 0: none */
+	__u64 id;      /* 0: not yet given */
+	__u64 ssl;     /* of a socket: the SSL object whose records it was seen to send; 0: none */
+	__u64 carries; /* of a socket: the SSL object whose TLS calls it was last found to be bound to by; 0: none */
 	__u32 filter_epoch;
 	__u8 excluded;
 	__u8 http;      /* enum http: everything goes to user space from there on */
@@ -243,15 +245,19 @@ static __always_inline struct tls_process *make_tls_process(__u32 pid)
 	return bpf_map_lookup_elem(&tls_processes, &pid);
 }
 
-/* A TLS call of this process moved bytes. */
-static __always_inline void count_plaintext(__u32 pid, __u32 length)
+/* TLS calls of this process moved so many bytes, and so many of ciphertext below them. */
+static __always_inline void count_tls_bytes(__u32 pid, __u32 plaintext, __u64 ciphertext)
 {
 	struct tls_process *process = make_tls_process(pid);
 
 	if (!process)
 		return;
 	process->known = 1;
-	__sync_fetch_and_add(&process->plaintext, length);
+	/* Nothing is added where there is nothing: of a constant 0 the compiler makes another operation than 5.10 knows. */
+	if (plaintext)
+		__sync_fetch_and_add(&process->plaintext, plaintext);
+	if (ciphertext)
+		__sync_fetch_and_add(&process->ciphertext, ciphertext);
 }
 
 static __always_inline struct tls_stream *find_tls_stream(__u64 ssl, __u32 pid)

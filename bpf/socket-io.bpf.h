@@ -26,7 +26,7 @@ static __always_inline const struct pt_regs *current_registers(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs;
 
-	if (BPF_CORE_READ(task, flags) & KTHREAD)
+	if (task->flags & KTHREAD)
 		return NULL;
 	regs = (const void *)bpf_task_pt_regs(task);
 	return IS_COMPAT(regs) ? NULL : regs;
@@ -70,14 +70,6 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 	}
 }
 
-/* The sequence number behind the last byte that the process has received or sent. */
-static __always_inline __u32 end_of(const struct sock *sk, int direction)
-{
-	const struct tcp_sock *tcp = (const void *)sk;
-
-	return direction == INGRESS ? BPF_CORE_READ(tcp, copied_seq) : BPF_CORE_READ(tcp, write_seq);
-}
-
 /*
  * Where a chunk of `moved` bytes begins. TCP's own count tells, not ours: an operation that no program saw (io_uring
  * behind the system calls, a program that the kernel skipped because it ran already on that CPU) then shows as a gap. Two
@@ -91,7 +83,7 @@ static __always_inline __u64 advance_socket(struct stream *stream, int direction
 	__u64 position = half->position;
 
 	/* The peer's FIN takes a number too, once it is read. */
-	if (hidden == 1 && direction == INGRESS && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+	if (hidden == 1 && direction == INGRESS && SOCK_FIELD(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
 		hidden = 0;
 	if (position && hidden < 1U << 31)
 		position += hidden;
@@ -118,26 +110,53 @@ static __always_inline __u64 current_tls_call(const struct pt_regs *regs, struct
 
 /*
  * Binds an SSL object to the socket that moves its records. The proof: a TLS record moves in a system call that its TLS call
- * made. Another socket later on withdraws the address: unknown rather than wrong.
+ * made. Another socket later on withdraws the address: unknown rather than wrong. Returns the object if the two are bound.
  */
-static __always_inline void bind_tls(__u64 ssl, const struct sock *sk, int direction, __u32 pid)
+static __always_inline __u64 bind_tls(__u64 ssl, const struct sock *sk, int direction, __u32 pid)
 {
 	struct tls_stream *tls = make_tls_stream(ssl, pid);
 
 	if (!tls)
-		return;
+		return 0;
 	renew_if_ended(tls, direction);
 	if (tls->socket == (__u64)sk)
-		return;
+		return ssl;
 	if (!tls->socket) {
 		fill_address(&tls->address, sk);
 		tls->socket = (__u64)sk;
 		count(COUNTER_BOUND_NESTED);
 		emit_bound(tls);
-	} else if (!tls->refused) {
+		return ssl;
+	}
+	if (!tls->refused) {
 		withdraw(tls);
 		count(COUNTER_NESTED_CONFLICT);
 	}
+	return 0;
+}
+
+/*
+ * The short way: this operation is made by a TLS call of the very object that this socket was found to be bound to. What it
+ * moves is records (or is sealed by the kernel), and there is nothing to look for. It is not asked again whether the two are
+ * bound until an object of this thread turns out not to be: it was freed, or had to leave its map. Not inlined, for the
+ * stack's sake.
+ */
+static __noinline int carries_records(const struct stream *stream, __u64 stack_pointer, __u64 pid_tgid, __u32 moved)
+{
+	struct tls_calls *calls;
+	struct tls_call *call;
+
+	if (!stream->carries)
+		return 0;
+	calls = bpf_map_lookup_elem(&tls_calls, &pid_tgid);
+	if (!calls || calls->unbound || !calls->depth || calls->depth > TLS_CALL_DEPTH)
+		return 0;
+	call = &calls->calls[MASKED(calls->depth - 1, TLS_CALL_DEPTH - 1)];
+	if (call->ssl != stream->carries || stack_pointer >= call->stack_pointer)
+		return 0;
+	calls->ciphertext += moved;
+	count(COUNTER_CHUNKS_TLS);
+	return 1;
 }
 
 /* Counts what moved, and reports the process if nothing is known of its TLS. */
@@ -192,13 +211,15 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	}
 	if (moved == 0) {
 		/* So returns a receive without room too; before the peer's FIN, that is all it can be. */
-		if (direction == INGRESS && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		if (direction == INGRESS && SOCK_FIELD(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
 			emit_end(stream, INGRESS, source);
 		return;
 	}
+	position = advance_socket(stream, direction, moved, sk);
+	if (carries_records(stream, STACK_POINTER(regs), pid_tgid, moved))
+		return;
 	find_bytes(regs, &bytes);
 	bytes.length = moved;
-	position = advance_socket(stream, direction, moved, sk);
 	verdict = judge(stream, direction, &bytes, settings, position);
 	stream->secure |= verdict.tls;
 	if (stream->secure && !verdict.tls && !verdict.http)
@@ -210,7 +231,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	if (verdict.tls) {
 		on_ciphertext(pid_tgid >> 32, moved, !ssl);
 		if (ssl)
-			bind_tls(ssl, sk, direction, pid_tgid >> 32);
+			stream->carries = bind_tls(ssl, sk, direction, pid_tgid >> 32);
 		else if (calls && direction == EGRESS)
 			sent_records(&calls->records, stream, sk, &bytes, pid_tgid >> 32);
 		else if (calls)

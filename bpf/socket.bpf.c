@@ -3,6 +3,7 @@
  * Plaintext on sockets, where the kernel has sock_send_length and sock_recv_length (6.3, commit 6e6eda44b939): one hook per finished
  * socket operation, in the calling task. State lies in the socket's own storage and ends with it.
  */
+#define SOCKS_ARE_TYPED
 #include "socket-io.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

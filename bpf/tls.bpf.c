@@ -90,6 +90,15 @@ static __always_inline int probe_entry(struct pt_regs *regs, __u64 cookie)
 	return 0;
 }
 
+/* What a call received or sent without that any of its program's bytes moved. Seldom, so not inlined. */
+static __noinline void flush_ciphertext(struct tls_calls *calls, __u32 pid)
+{
+	if (!calls->ciphertext)
+		return;
+	count_tls_bytes(pid, 0, calls->ciphertext);
+	calls->ciphertext = 0;
+}
+
 static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -129,6 +138,9 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		return 0;
 	}
 	calls->depth = depth - 1;
+	/* One function of the library called another for the same object: the outer one tells of all bytes. */
+	if (depth > 1 && calls->calls[MASKED(depth - 2, TLS_CALL_DEPTH - 1)].ssl == call.ssl)
+		return 0;
 
 	if (cookie & COOKIE_EX) {
 		if (result == 1 && bpf_probe_read_user(&length, sizeof(length), (void *)call.count_pointer))
@@ -137,6 +149,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		length = result;
 	} else if (result == 0 && direction == INGRESS) {
 		read_nothing(&calls->records);
+		flush_ciphertext(calls, pid_tgid >> 32);
 		tls = find_tls_stream(call.ssl, pid_tgid >> 32);
 		if (tls)
 			emit_end(&tls->stream, INGRESS, SOURCE_TLS);
@@ -145,6 +158,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	if (!length || length > 0x7fffffff) {
 		if (direction == INGRESS)
 			read_nothing(&calls->records);
+		flush_ciphertext(calls, pid_tgid >> 32);
 		return 0;
 	}
 	tls = make_tls_stream(call.ssl, pid_tgid >> 32);
@@ -156,9 +170,11 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 		count(COUNTER_CHUNKS_EXCLUDED);
 		return 0;
 	}
-	count_plaintext(pid_tgid >> 32, length);
+	count_tls_bytes(pid_tgid >> 32, length, calls->ciphertext);
+	calls->ciphertext = 0;
 	renew_if_ended(tls, direction);
 	look_below(tls, call.ssl, cookie);
+	calls->unbound = !tls->socket;
 	if (direction == EGRESS)
 		wrote(&calls->records, tls, call.ssl, length);
 	else

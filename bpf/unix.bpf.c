@@ -9,6 +9,7 @@
  * Needs sock_send_length and sock_recv_length (6.3, commit 6e6eda44b939). What the kernel skips (see SECOND in socket-io.bpf.h) a
  * second program does; two threads that send, or receive, on one socket at the very same time could then count twice.
  */
+#define SOCKS_ARE_TYPED
 #include "socket-io.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -176,19 +177,22 @@ static __always_inline void on_udp(const struct sock *sk, int moved)
 
 static __always_inline void on_io(struct sock *sk, int moved, int flags, int direction, enum turn turn)
 {
-	const struct settings *settings = get_settings();
+	const struct settings *settings;
 	unsigned short family;
 
-	if (!sk || !settings || flags & ASIDE_FLAGS)
+	if (!sk)
 		return;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (family == AF_UNIX) {
-		if (BPF_CORE_READ(sk, sk_type) == SOCK_STREAM)
-			on_unix(sk, moved, direction, settings, turn);
-	} else if (turn == FIRST && (family == AF_INET || family == AF_INET6) &&
-		   BPF_CORE_READ(sk, sk_protocol) == PROTO_UDP) {
+	/* Nearly all that comes here is TCP's, and leaves. */
+	family = SOCK_FIELD(sk, __sk_common.skc_family);
+	if (family == AF_UNIX ? SOCK_FIELD(sk, sk_type) != SOCK_STREAM : SOCK_FIELD(sk, sk_protocol) != PROTO_UDP)
+		return;
+	settings = get_settings();
+	if (!settings || flags & ASIDE_FLAGS)
+		return;
+	if (family == AF_UNIX)
+		on_unix(sk, moved, direction, settings, turn);
+	else if (turn == FIRST && (family == AF_INET || family == AF_INET6))
 		on_udp(sk, moved);
-	}
 }
 
 SEC("tp_btf/sock_send_length")

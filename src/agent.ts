@@ -151,6 +151,10 @@ class Agent implements AgentHandle {
         lost: () => this.#lost(),
         connections: () => ({ connection: this.#streams.stats.connections }),
         tlsProcesses: () => this.#tlsServices(),
+        tlsBytes: () => {
+          this.#tlsBytes.update(this.#programs.tlsProcesses());
+          return this.#metrics.tlsWorkloads();
+        },
         series: () => this.#metrics.series(),
         cpuMicroseconds: () => {
           const { user, system } = process.cpuUsage();

@@ -43,6 +43,15 @@ export interface MetricsOptions {
   readonly report?: (metric: string, error: unknown) => void;
 }
 
+/** Bytes of a workload's TLS. */
+export interface TlsWorkload {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+  readonly plaintext: number;
+  readonly ciphertext: number;
+}
+
 export class Metrics implements TransactionSink {
   readonly #families: TrafficFamilies;
   readonly #tls: TlsFamilies;
@@ -98,6 +107,22 @@ export class Metrics implements TransactionSink {
   tlsBytes(owner: Owner, plaintextBytes: number, ciphertextBytes: number): void {
     this.#tls.plaintext.add(owner, 0, plaintextBytes);
     this.#tls.ciphertext.add(owner, 0, ciphertextBytes);
+  }
+
+  /** What tlsBytes() was told, by workload. */
+  *tlsWorkloads(): Iterable<TlsWorkload> {
+    // The two have the same series: each is added to with the other.
+    const ciphertext = this.#tls.ciphertext.samples()[Symbol.iterator]();
+    for (const { labels, value } of this.#tls.plaintext.samples()) {
+      const { namespace, pod, container } = labels as Record<string, string>;
+      yield {
+        namespace: namespace ?? '',
+        pod: pod ?? '',
+        container: container ?? '',
+        plaintext: value,
+        ciphertext: ciphertext.next().value?.value ?? 0,
+      };
+    }
   }
 
   /**

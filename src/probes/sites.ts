@@ -9,6 +9,12 @@
  * alone (branch_emulate_op() of arch/x86/kernel/uprobes.c, v6.6..v6.18; arm64 before v6.18), which ends a program that
  * has one at its next return. And no site is looked for in a called function: internal functions are shared by several
  * exported ones, are called with another convention, and return by tail calls (ssl_read_internal() of OpenSSL).
+ *
+ * So SSL_read_ex() and SSL_write_ex() of OpenSSL are single-stepped twice on x86-64, and there is nothing cheaper: they make
+ * room on the stack, call the internal function, clamp its result with a conditional move and return. The call is the only
+ * instruction that kernels emulate (a test holds that). An entry in the internal function would serve the exported ones
+ * that share it, and BIO_f_ssl() too, which has no symbol: its returns could not be probed, and the call that its entry
+ * left open would have the thread's later system calls taken for TLS. The return would stay a `ret`.
  */
 
 import type { ControlFlow, FlowGap, Place } from './control-flow.ts';

@@ -12,7 +12,7 @@ import { CostHistory, type CostSource } from './cost-history.ts';
 import { STEP_SECONDS, Steps } from './steps.ts';
 import { TrafficHistory } from './traffic-history.ts';
 
-/** The page lists that many lines of TLS processes; a node with more has them in /api/status. */
+/** The page gets that many lines of TLS processes, and of workloads; a node with more has them in /api/status and /metrics. */
 const MAX_TLS_LINES = 500;
 
 export interface TlsProcessState {
@@ -113,7 +113,7 @@ export class SummaryBoard {
       services: this.#traffic.services(nowMs),
       beyondLimit: this.#traffic.beyondLimit,
       detail: this.#traffic.detail(role, of),
-      tls: { processes: grouped(source.tlsProcesses()), bytes: source.tlsBytes ? [...source.tlsBytes()] : null },
+      tls: { processes: grouped(source.tlsProcesses()), bytes: source.tlsBytes ? limited(source.tlsBytes()) : null },
       losses: {
         events: lost.map(([stage, count = 0]) => ({ stage, count })),
         incomplete: this.#traffic.incompleteByReason(),
@@ -130,6 +130,22 @@ export class SummaryBoard {
       graph,
     };
   }
+}
+
+/** What comes beyond the limit is added up in one more line, without labels: the sums are right. */
+function limited(workloads: Iterable<TlsBytes>): TlsBytes[] {
+  const lines: TlsBytes[] = [];
+  let plaintext = 0;
+  let ciphertext = 0;
+  for (const workload of workloads) {
+    if (lines.length < MAX_TLS_LINES) lines.push(workload);
+    else {
+      plaintext += workload.plaintext;
+      ciphertext += workload.ciphertext;
+    }
+  }
+  if (plaintext + ciphertext > 0) lines.push({ namespace: '', pod: '', container: '', plaintext, ciphertext });
+  return lines;
 }
 
 function grouped(processes: Iterable<TlsProcessState>): TlsProcesses[] {

@@ -1,8 +1,9 @@
 /**
  * GnuTLS, shared or linked into an executable. Reads and writes are f(session, data, size); gnutls_record_send() is since
- * 3.6.3 a jump to gnutls_record_send2(), and gnutls_record_send_file() calls one of them. Not seen: data that is taken by
- * gnutls_record_recv_packet(), sent by gnutls_record_send_range() or as early data. A write that is tried again with NULL
- * in place of its data, as the manual allows, is counted by its length only.
+ * 3.6.3 a jump to gnutls_record_send2(), and gnutls_record_send_file() calls one of them; gnutls_record_send_range() does so
+ * only where records cannot be padded, and counts once. Not seen: packets of gnutls_record_recv_packet(), and early data
+ * that a client sends: it is put aside, and none of it may be taken. A write that is tried again with NULL in place of its
+ * data, as the manual allows, is counted by its length only.
  */
 
 import type { TlsLibrary } from './library.ts';
@@ -19,6 +20,8 @@ export const gnutls: TlsLibrary = {
   functions: [
     { symbol: 'gnutls_record_recv', operation: 'read', convention: 'n', required: false },
     { symbol: 'gnutls_record_recv_seq', operation: 'read', convention: 'n', required: false },
+    { symbol: 'gnutls_record_recv_early_data', operation: 'read', convention: 'n', required: false },
+    { symbol: 'gnutls_record_send_range', operation: 'write', convention: 'n', required: false },
     { symbol: 'gnutls_record_send2', operation: 'write', convention: 'n', required: false },
     {
       symbol: 'gnutls_record_send',
@@ -29,5 +32,13 @@ export const gnutls: TlsLibrary = {
     },
     { symbol: 'gnutls_deinit', operation: 'free', convention: 'n', required: false },
     { symbol: 'gnutls_bye', operation: 'shutdown', convention: 'n', required: false },
+  ],
+  unprobed: [
+    {
+      symbol: 'gnutls_record_recv_packet',
+      operation: 'read',
+      reason: 'gives its bytes in a structure of its own',
+    },
+    { symbol: 'gnutls_record_send_early_data', operation: 'write', reason: 'returns no count of bytes' },
   ],
 };

@@ -17,6 +17,19 @@ export interface TlsFunction {
   readonly forwardsTo?: string;
 }
 
+/** Why a function that moves bytes is not probed. */
+export type UnprobedReason =
+  | 'serves QUIC alone'
+  | 'gives its bytes in a structure of its own'
+  | 'returns no count of bytes';
+
+/** A function that moves bytes and is left out: what programs move by it shows as ciphertext without plaintext. */
+export interface UnprobedFunction {
+  readonly symbol: string;
+  readonly operation: ProbeOperation;
+  readonly reason: UnprobedReason;
+}
+
 export interface TlsLibrary {
   readonly name: string;
   /** A cheap look at the path of a mapped file: may it be this library? Its symbols decide. */
@@ -30,6 +43,7 @@ export interface TlsLibrary {
    */
   readonly embedded: readonly string[];
   readonly functions: readonly TlsFunction[];
+  readonly unprobed?: readonly UnprobedFunction[];
   /**
    * For what is part of a program and has conventions of its own: reads an executable instead of the three above.
    * undefined: the program does not have it. @throws as readElf()

@@ -17,7 +17,7 @@ import type { InstructionReader } from '../probes/mnemonic.ts';
 import type { PlanReason, ProbePlanner, UretprobeReason } from '../probes/plan.ts';
 import { type ExecutableMapping, isAnonymousDevice } from '../process/proc-text.ts';
 import type { FileStat, ProcFs } from '../process/procfs.ts';
-import type { TlsLibrary, TlsReason, TlsSite } from './library.ts';
+import type { TlsLibrary, TlsReason, TlsSite, UnprobedReason } from './library.ts';
 import { ACCESSOR_SYMBOLS, type CodeSource, type SocketLayout, type SocketLayouts } from './socket-layout.ts';
 
 /** Maps a file, read-only. Throws when it cannot. */
@@ -37,7 +37,7 @@ export interface FunctionFacts {
   readonly offset: number;
   readonly sizeBytes: number;
   /** '' when it is probed. */
-  readonly reason: PlanReason | 'calls another one that is probed' | 'the same as another one';
+  readonly reason: PlanReason | UnprobedReason | 'calls another one that is probed' | 'the same as another one';
   /** Why its return takes a uretprobe; '' where it takes none. */
   readonly uretprobeReason: UretprobeReason;
 }
@@ -165,7 +165,8 @@ export class LibraryFiles {
       }
       if (elf.machine !== this.#machine) return answer('other machine');
       const hasLayout = this.#layouts?.has(library.name) === true;
-      const names = library.functions.map((fn) => fn.symbol);
+      const unprobed = library.unprobed ?? [];
+      const names = [...library.functions, ...unprobed].map((fn) => fn.symbol);
       const found = symbols(elf, bytes, new Set(hasLayout ? [...names, ...ACCESSOR_SYMBOLS] : names));
       if (library.functions.some((fn) => fn.required && !found.has(fn.symbol)))
         return answer('required function missing');
@@ -212,6 +213,12 @@ export class LibraryFiles {
             sites.push({ ...site, cookie, symbol: fn.symbol, instruction });
           }
         }
+      }
+      for (const { symbol, operation, reason } of unprobed) {
+        const there = found.get(symbol);
+        if (!there) continue;
+        const { fileOffset: offset, sizeBytes } = there;
+        functions.push({ symbol, operation, offset, sizeBytes, reason, uretprobeReason: '' });
       }
       if (!probed.has('read') || !probed.has('write')) return answer(refusal || 'no read or write function');
       return answer('', sites);

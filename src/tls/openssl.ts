@@ -4,6 +4,8 @@
  * came with 1.1.1, and each is optional. NSS is not one of them, though its file is called libssl3.so. Not seen: reads and
  * writes through BIO_f_ssl(), which call internal functions without a symbol, and SSL_write_ex2() of 3.3, which nobody needs
  * but for QUIC. What SSL_sendfile() of kernel TLS sends counts by its length: its bytes are in no memory of the process.
+ * SSL_peek() and SSL_peek_ex() call none of these functions, so what is peeked at counts once, when it is read; the two
+ * for early data call SSL_read_ex() and SSL_write_ex(), by their symbols (ssl/ssl_lib.c, 1.1.1 to 3.6).
  */
 
 import type { TlsLibrary } from './library.ts';
@@ -27,4 +29,5 @@ export const openssl: TlsLibrary = {
     { symbol: 'SSL_free', operation: 'free', convention: 'n', required: false },
     { symbol: 'SSL_shutdown', operation: 'shutdown', convention: 'n', required: false },
   ],
+  unprobed: [{ symbol: 'SSL_write_ex2', operation: 'write', reason: 'serves QUIC alone' }],
 };

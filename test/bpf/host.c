@@ -196,6 +196,16 @@ static void print_counters(void)
 	putchar('\n');
 }
 
+/* tls_bytes PID: plaintext, ciphertext */
+static void print_tls_bytes(void)
+{
+	__u32 pid = number();
+	struct tls_process *process = bpf_map_lookup_elem(&tls_processes, &pid);
+
+	printf("v %llu %llu\n", process ? (unsigned long long)process->plaintext : 0,
+	       process ? (unsigned long long)process->ciphertext : 0);
+}
+
 static void run(const char *command)
 {
 	__u64 context[] = {(__u64)&current.task, 0};
@@ -272,6 +282,8 @@ static void run(const char *command)
 		printf("v %d\n", may_end_message((__u8)number()));
 	} else if (IS("counters")) {
 		print_counters();
+	} else if (IS("tls_bytes")) {
+		print_tls_bytes();
 	} else {
 		fail("an unknown command");
 	}

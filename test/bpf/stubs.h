@@ -362,6 +362,7 @@ static inline __u64 stub_masked(__u64 number, __u64 mask)
 #define bpf_get_current_task() ((__u64) & current.task)
 #define bpf_get_current_task_btf() (&current.task)
 #define bpf_task_pt_regs(task) ((long)current.regs)
+#define bpf_skc_to_tcp_sock(sk) ((struct tcp_sock *)(sk))
 #define bpf_get_attach_cookie(context) (current.cookie)
 
 #endif

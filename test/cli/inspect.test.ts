@@ -77,6 +77,17 @@ describe('inspect, a file', () => {
     assert.match(out, /^ {2}socket +verified by code: rbio \d+/m);
   });
 
+  test('functions of GnuTLS that move bytes and are not probed are named, with the reason', async () => {
+    const { value } = await json('inspect', LIBSSL.replace('libssl.so.3', 'libgnutls.so.30'));
+    const unprobed = (value.libraries[0].functions as { symbol: string; verdict: string; reason: string }[])
+      .filter(({ symbol }) => /_packet$|_send_early_data$/.test(symbol))
+      .map(({ symbol, verdict, reason }) => [symbol, verdict, reason]);
+    assert.deepEqual(unprobed, [
+      ['gnutls_record_recv_packet', 'none', 'gives its bytes in a structure of its own'],
+      ['gnutls_record_send_early_data', 'none', 'returns no count of bytes'],
+    ]);
+  });
+
   test('with --return-probe uretprobe', async () => {
     const { value } = await json('inspect', LIBSSL, '--return-probe', 'uretprobe');
     const read = value.libraries[0].functions.find(({ symbol }: { symbol: string }) => symbol === 'SSL_read');

@@ -33,6 +33,12 @@ for i in range(10):
     last = sum;
     return undefined;
   });
+  // The page is told the same; it may be a moment later.
+  const summary = (await (await fetch(`${agent.url}/api/summary`)).json()) as {
+    readonly tls: { readonly bytes: readonly { readonly plaintext: number; readonly ciphertext: number }[] };
+  };
+  const shown = (key: 'plaintext' | 'ciphertext') => summary.tls.bytes.reduce((sum, line) => sum + line[key], 0);
+  assert.ok(shown('plaintext') >= after.sum(PLAINTEXT) && shown('ciphertext') >= after.sum(CIPHERTEXT));
   return {
     plaintext: after.sum(PLAINTEXT) - before.sum(PLAINTEXT),
     ciphertext: after.sum(CIPHERTEXT) - before.sum(CIPHERTEXT),

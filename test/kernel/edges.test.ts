@@ -78,8 +78,16 @@ function judge(line: Line, upstreamPort: number): 'right' | 'unknown' | 'wrong' 
   return isUpstream ? 'right' : 'wrong';
 }
 
-for (const name of ['asyncio', 'Node.js'] as const) {
-  test(`${name}, serving and calling out over TLS: ${written(REQUESTS)} transactions each way`, async (t) => {
+const CASES = [
+  ['asyncio', 'auto'],
+  ['asyncio', 'syscall'],
+  ['Node.js', 'auto'],
+  ['Node.js', 'syscall'],
+] as const;
+
+for (const [name, source] of CASES) {
+  const ways = `${written(REQUESTS)} transactions each way`;
+  test(`${name}, serving and calling out over TLS, --socket-source=${source}: ${ways}`, async (t) => {
     const tls = await makeCertificate(temporaryFolder(t));
     const upstreamPort = await startUpstream(t, tls);
     const port = await freePort();
@@ -89,7 +97,8 @@ for (const name of ['asyncio', 'Node.js'] as const) {
     const server = start(t, program, [fromRoot(`fixtures/servers/${script}`), ...args]);
     await until('the server listens', () => server.stdout().includes('ready') || undefined);
 
-    const tail = start(t, PLAINSIGHT, ['tail', '--json', '--tls', '--pid', String(server.pid)]);
+    const flags = ['--tls', '--socket-source', source, '--pid', String(server.pid)];
+    const tail = start(t, PLAINSIGHT, ['tail', '--json', ...flags]);
     const lines = (): Line[] =>
       tail
         .stdout()
@@ -115,7 +124,7 @@ for (const name of ['asyncio', 'Node.js'] as const) {
       const verdicts = seen.filter((line) => line.role === role).map((line) => judge(line, upstreamPort));
       const count = (verdict: string) => verdicts.filter((each) => each === verdict).length;
       t.diagnostic(
-        `${name}, ${role}: ${count('right')} right, ${count('unknown')} unknown, ${count('wrong')} wrong of ${verdicts.length}`,
+        `${name}, ${source}, ${role}: ${count('right')} right, ${count('unknown')} unknown, ${count('wrong')} wrong of ${verdicts.length}`,
       );
       assert.equal(verdicts.length, REQUESTS);
       assert.equal(count('wrong'), 0);

@@ -63,6 +63,20 @@ describe('durations', () => {
     assert.equal(sampleOf(body, countOf(labels, 'http_client_request_duration_seconds')), '1');
   });
 
+  test('bytes of TLS are told by workload, as they are exposed', () => {
+    const metrics = metricsOf();
+    metrics.tlsBytes(owner({ pod: 'b', container: 'c' }), 0, 7);
+    metrics.tlsBytes(owner({ pod: 'a', container: 'c' }), 100, 120);
+    metrics.tlsBytes(owner({ pod: 'b', container: 'c' }), 5, 1);
+    const lines = [...metrics.tlsWorkloads()].map(({ pod, container, plaintext, ciphertext }) => {
+      return [pod, container, plaintext, ciphertext];
+    });
+    assert.deepEqual(lines, [
+      ['a', 'c', 100, 120],
+      ['b', 'c', 5, 8],
+    ]);
+  });
+
   test('owners with equal labels share a series', async () => {
     const metrics = metricsOf();
     metrics.transaction(transaction({ owner: owner({ pid: 1 }) }));

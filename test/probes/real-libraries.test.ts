@@ -17,11 +17,12 @@ import {
   RegisterExt,
 } from 'iced-x86';
 import { type ElfFile, type ElfMachine, fileOffset, readElf } from '../../src/elf/elf-file.ts';
-import type { FunctionSymbol } from '../../src/elf/symbols.ts';
+import { type FunctionSymbol, symbols } from '../../src/elf/symbols.ts';
+import { followCode } from '../../src/probes/control-flow.ts';
 import { decodeCookie } from '../../src/probes/cookie.ts';
 import { planProbes } from '../../src/probes/plan.ts';
 import type { Flow, Step } from '../../src/probes/step.ts';
-import { decodeX64 } from '../../src/probes/x64-decoder.ts';
+import { decodeX64, x64 } from '../../src/probes/x64-decoder.ts';
 import { checkPlan, randomNumbers } from './walk.ts';
 
 interface Library {
@@ -40,6 +41,25 @@ const libraries: Library[] = NAMES.flatMap((name) => {
   const elf = readElf(bytes);
   assert.ok(elf.supported);
   return [{ name, bytes, elf }];
+});
+
+test('of what SSL_read_ex() and SSL_write_ex() are made, kernels emulate calls alone: no site is cheaper than those chosen', (t) => {
+  const libssl = libraries.find(({ name }) => name === 'libssl.so.3');
+  if (libssl?.elf.machine !== 'x64') return t.skip('there is no libssl.so.3 of x86-64 here');
+  const { elf, bytes } = libssl;
+  const found = symbols(elf, bytes, new Set(['SSL_read_ex', 'SSL_write_ex']));
+  assert.equal(found.size, 2);
+  for (const [name, symbol] of found) {
+    const code = bytes.subarray(symbol.fileOffset, symbol.fileOffset + symbol.sizeBytes);
+    const flow = followCode(x64, code, symbol.sizeBytes);
+    const emulated = [...flow.places.values()].filter(({ step }) => step.cost === 'emulated');
+    // A tail call is a jump: OpenSSL 3.3 and later have SSL_write_ex() so.
+    const kinds = new Set(emulated.map(({ step }) => step.flow));
+    assert.ok(
+      [...kinds].every((kind) => kind === 'call' || (kind === 'jump' && flow.tailCalls.length > 0)),
+      name,
+    );
+  }
 });
 
 test('there are libraries to test with', () => {

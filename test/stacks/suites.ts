@@ -1,11 +1,11 @@
 /** Our own server and client with the libraries of other Debian suites, as in a container: chroot and mount namespace. */
 
 import { dirname, join } from 'node:path';
-import { readCounts, run } from '../kernel/harness.ts';
+import { freePort, readCounts, run, start, until } from '../kernel/harness.ts';
 import { runInUnit } from '../kernel/unit.ts';
 import type { Variant } from './roots.ts';
 import { startReady } from './scenario.ts';
-import type { Stack } from './stack.ts';
+import type { Counts, Stack, Stage } from './stack.ts';
 
 interface Program {
   readonly name: string;
@@ -41,11 +41,36 @@ function inSuite({ name, suite, variant, library, unsupported }: Program): Stack
   };
 }
 
+/** TLS 1.3 with early data, which takes our own program on both sides. */
+function withEarlyData(program: Program): Stack {
+  const stack = inSuite(program);
+  const command = async ({ root, folder }: Stage, ...args: string[]) =>
+    root!.command(folder, await root!.program(program.variant), ...args);
+  const clientArgs = (port: number, count: number) => ['client', String(port), String(count), '1', 'early'];
+  return {
+    ...stack,
+    async traffic(stage, port, count): Promise<Counts> {
+      const [name, ...args] = await command(stage, ...clientArgs(port, count));
+      return readCounts((await run(name, args)).stdout);
+    },
+    async client(stage, _port, count) {
+      const port = await freePort();
+      const [name, ...args] = await command(stage, 'server', String(port), '/mnt/cert.pem', '/mnt/key.pem');
+      const server = start(stage.t, name, args);
+      await until('the server is ready', () => server.stdout().includes('ready') || undefined);
+      return readCounts(await runInUnit(stage.unit, await command(stage, ...clientArgs(port, count))));
+    },
+  };
+}
+
 const OPENSSL = { bullseye: '1.1.1', bookworm: '3.0', trixie: '3.5', sid: '3.6' } as const;
 const SUITES = Object.keys(OPENSSL) as (keyof typeof OPENSSL)[];
 
 const openssl = SUITES.map((suite) =>
   inSuite({ name: `OpenSSL ${OPENSSL[suite]}`, suite, variant: 'openssl', library: 'openssl' }),
+);
+const early = SUITES.map((suite) =>
+  withEarlyData({ name: `OpenSSL ${OPENSSL[suite]} early data`, suite, variant: 'openssl', library: 'openssl' }),
 );
 const linked = SUITES.map((suite) =>
   inSuite({ name: `OpenSSL ${OPENSSL[suite]} static`, suite, variant: 'openssl-static', library: 'openssl' }),
@@ -64,4 +89,4 @@ const stripped = inSuite({
   unsupported: 'no known TLS library',
 });
 
-export const SUITE_PROGRAMS: readonly Stack[] = [...openssl, ...linked, ...boringssl, ...gnutls, stripped];
+export const SUITE_PROGRAMS: readonly Stack[] = [...openssl, ...early, ...linked, ...boringssl, ...gnutls, stripped];

@@ -66,6 +66,15 @@ describe('the summary', () => {
     assert.deepEqual([windowSeconds, cost.cpu, all.server.requestsPerSecond], [2, 0.05, 0.5]);
   });
 
+  test('bytes of TLS are passed on, and added up beyond the limit', () => {
+    const workload = { namespace: 'shop', pod: 'web-1', container: 'web', plaintext: 3, ciphertext: 5 };
+    assert.equal(board(fake()).render(ALL).tls.bytes, null);
+    assert.deepEqual(board(fake(), { tlsBytes: () => [workload] }).render(ALL).tls.bytes, [workload]);
+    const many = board(fake(), { tlsBytes: () => Array.from({ length: 510 }, () => workload) }).render(ALL).tls.bytes!;
+    assert.equal(many.length, 501);
+    assert.deepEqual(many.at(-1), { namespace: '', pod: '', container: '', plaintext: 30, ciphertext: 50 });
+  });
+
   test('steps, histories and their times are of one length', () => {
     const time = fake();
     const summary = board(time);
