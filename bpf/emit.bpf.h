@@ -285,7 +285,53 @@ __noinline int emit_buffer(__u64 id, __u64 position, __u64 address, __u64 shape,
 	return 0;
 }
 
+/* What no single record holds: of up to 1 MiB in a buffer. `wanted` is at most the length. */
+#define SLICE_BYTES 16376
+#define MAX_SLICES 64
+
+__noinline int emit_slices(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	__u64 length = (__u32)shape, wanted = (__u32)how, source = how & ~0xffffffffULL;
+
+	for (__u32 i = 0; i < MAX_SLICES; i++) {
+		if (wanted <= SLICE_BYTES)
+			break;
+		emit_buffer(id, position, address, SLICE_BYTES, source | SLICE_BYTES);
+		position += SLICE_BYTES;
+		address += SLICE_BYTES;
+		length -= SLICE_BYTES;
+		wanted -= SLICE_BYTES;
+	}
+	if (length)
+		emit_buffer(id, position, address, (__u32)length, source | (__u32)wanted);
+	return 0;
+}
+
 #ifdef CAPTURES_SEGMENTS
+/* The same of an iovec, each segment by itself. */
+__noinline int emit_each_segment(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	const struct user_bytes bytes = {.address = address, .segments = shape >> 32, .length = (__u32)shape};
+	__u64 left = bytes.length, wanted = (__u32)how, source = how & ~0xffffffffULL;
+
+	for (__u32 i = 0; i < MAX_SEGMENTS; i++) {
+		struct user_iovec iov = {};
+		__u64 here, copied;
+
+		if (i >= bytes.segments || read_segment(&iov, &bytes, i))
+			break;
+		here = smaller(iov.length, left);
+		copied = smaller(here, wanted);
+		emit_slices(id, position, iov.base, here, source | copied);
+		position += here;
+		left -= here;
+		wanted -= copied;
+	}
+	if (left)
+		emit_buffer(id, position, 0, left, source);
+	return 0;
+}
+
 __noinline int emit_segments(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
 {
 	struct chunk chunk = CHUNK(id, position, address, shape, how);

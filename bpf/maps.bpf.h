@@ -156,10 +156,12 @@ struct stream {
 	__u8 http;      /* enum http: everything goes to user space from there on */
 	__u8 announced; /* EVENT_OPEN was written */
 	__u8 last_direction;
-	__u8 ended;   /* bit per direction: EVENT_END was written */
-	__u8 secure;  /* of a socket: a TLS record was seen, what moves from there is ciphertext */
-	__u8 checked; /* of a socket: receives whose records were looked at */
-	__u8 reserved[5];
+	__u8 ended;     /* bit per direction: EVENT_END was written */
+	__u8 secure;    /* of a socket: a TLS record was seen, what moves from there is ciphertext */
+	__u8 checked;   /* of a socket: receives whose records were looked at */
+	__u8 asked;     /* since the last turn a request has begun */
+	__u8 pipelined; /* bit per direction: two requests were seen in it, with no response between them */
+	__u8 reserved[3];
 	struct half half[2];
 };
 

@@ -196,7 +196,8 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 			emit_end(stream, INGRESS, source);
 		return;
 	}
-	find_bytes(regs, &bytes);
+	if (source == SOURCE_SYSCALL || IS_IN_SYSCALL(regs))
+		find_bytes(regs, &bytes);
 	bytes.length = moved;
 	position = advance_socket(stream, direction, moved, sk);
 	verdict = judge(stream, direction, &bytes, settings, position);

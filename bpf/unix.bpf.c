@@ -115,7 +115,8 @@ static __always_inline void on_unix(struct sock *sk, int moved, int direction, c
 		return;
 	inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 	found = find_unix(key, inode);
-	find_bytes(regs, &bytes);
+	if (IS_IN_SYSCALL(regs))
+		find_bytes(regs, &bytes);
 	bytes.length = moved;
 	if (!found) {
 		if (!bytes.address || (look(bytes.address, bytes.length | (__u64)bytes.segments << 32, FILTER_REFUSED) &
