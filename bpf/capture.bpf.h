@@ -166,6 +166,12 @@ struct verdict {
 	__u8 reserved;
 };
 
+static __always_inline void learn_role(struct stream *stream, int direction)
+{
+	if (!stream->asks)
+		stream->asks = 1 << (direction & 1);
+}
+
 /* What the first bytes say of the connection. Non-zero: frames are walked from here on. */
 static __always_inline int recognise(struct stream *stream, int direction, int seen, __u8 before, __u64 position)
 {
@@ -174,6 +180,7 @@ static __always_inline int recognise(struct stream *stream, int direction, int s
 
 	if (automaton == FILTER_PREFACE) {
 		stream->http = HTTP_2;
+		learn_role(stream, direction);
 		keep = PREFACE_BYTES - preface_before(before);
 	} else if (automaton == FILTER_ACCEPTED && stream->http != HTTP_2) {
 		stream->http = HTTP_1;
@@ -234,6 +241,8 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 		stream->asked = 0;
 	stream->last_direction = direction;
 	begins = automaton == FILTER_ACCEPTED && !(seen & LOOKS_LIKE_RESPONSE);
+	if (begins)
+		learn_role(stream, direction);
 	if (stream->http == HTTP_1 && (begins || stream->pipelined & (1 << (direction & 1))))
 		follow_pipeline(stream, direction, bytes, begins);
 	verdict.tls = (seen & LOOKS_LIKE_TLS) != 0;
@@ -249,12 +258,12 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 }
 
 static __always_inline void capture(struct stream *stream, int direction, __u16 source, const struct user_bytes *bytes,
-				    const struct endpoint *endpoint, __u64 position, int walks,
+				    const struct endpoint *endpoint, __u64 position, int walks, __u64 lead_us,
 				    const struct settings *settings)
 {
 	struct half *half = &stream->half[direction & 1];
 	__u64 shape = bytes->length | (__u64)bytes->segments << 32;
-	__u64 how = (__u64)source << 32 | (__u64)direction << 48;
+	__u64 how = (__u64)source << 32 | (__u64)(direction & 1) << 48 | lead_us << 49;
 	__u32 wanted = 0;
 
 	if (!stream->id)

@@ -226,7 +226,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	}
 	if (!stream->announced)
 		fill_address(&address, sk);
-	capture(stream, direction, source, &bytes, &endpoint, position, verdict.walks, settings);
+	capture(stream, direction, source, &bytes, &endpoint, position, verdict.walks, 0, settings);
 }
 
 /* The socket leaves a state in which it could send: an orderly end of what we send, or the end of everything. */

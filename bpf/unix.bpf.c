@@ -138,7 +138,7 @@ static __always_inline void on_unix(struct sock *sk, int moved, int direction, c
 		return;
 	if (!found->stream.announced)
 		fill_unix_address(&address, sk);
-	capture(&found->stream, direction, SOURCE_SOCKET, &bytes, &endpoint, position, verdict.walks, settings);
+	capture(&found->stream, direction, SOURCE_SOCKET, &bytes, &endpoint, position, verdict.walks, 0, settings);
 }
 
 /*
