@@ -4,14 +4,15 @@
  * (the state of one connection) and where the bytes lie in user memory; capture() decides whether they are HTTP, keeps
  * the positions and the copy budget, and writes the events.
  *
- * Limit: of one message at most settings.capture_bytes are copied. What is not copied still moves the position, so user
- * space knows every gap.
+ * Limit: of one message at most settings.capture_bytes are copied, of those of a pipeline more (pipeline.bpf.h). What is not
+ * copied still moves the position, so user space knows every gap.
  */
 #ifndef PLAINSIGHT_CAPTURE_H
 #define PLAINSIGHT_CAPTURE_H
 
 #include "emit.bpf.h"
 #include "frames.bpf.h"
+#include "pipeline.bpf.h"
 #include "scope.bpf.h"
 
 /* Segments whose bytes may make up one start line: writers that send method, space and target as pieces. */
@@ -86,6 +87,8 @@ static __always_inline int announce(struct stream *stream, const struct endpoint
 #define LOOKS_LIKE_FRAME 0x200
 /* and it is whole, or a header alone, and what follows is another. */
 #define LOOKS_LIKE_FRAMES 0x400
+/* What is accepted is a response. */
+#define LOOKS_LIKE_RESPONSE 0x800
 
 static __always_inline int look_for_frames(const __u8 *head, __u64 filled, __u64 address, __u64 segments, __u64 length)
 {
@@ -147,6 +150,8 @@ __noinline int look(__u64 address, __u64 shape, __u64 automaton)
 		seen = LOOKS_LIKE_TLS;
 	else
 		seen = look_for_frames(head, filled, address, bytes.segments, bytes.length);
+	if (head[0] == 'H' && head[4] == '/')
+		seen |= LOOKS_LIKE_RESPONSE;
 	return seen | filter_run(automaton, head, filled);
 }
 
@@ -161,6 +166,12 @@ struct verdict {
 	__u8 reserved;
 };
 
+static __always_inline void learn_role(struct stream *stream, int direction)
+{
+	if (!stream->asks)
+		stream->asks = 1 << (direction & 1);
+}
+
 /* What the first bytes say of the connection. Non-zero: frames are walked from here on. */
 static __always_inline int recognise(struct stream *stream, int direction, int seen, __u8 before, __u64 position)
 {
@@ -169,6 +180,7 @@ static __always_inline int recognise(struct stream *stream, int direction, int s
 
 	if (automaton == FILTER_PREFACE) {
 		stream->http = HTTP_2;
+		learn_role(stream, direction);
 		keep = PREFACE_BYTES - preface_before(before);
 	} else if (automaton == FILTER_ACCEPTED && stream->http != HTTP_2) {
 		stream->http = HTTP_1;
@@ -193,7 +205,7 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 {
 	struct half *half = &stream->half[direction & 1];
 	struct verdict verdict = {};
-	int followed = 0, seen;
+	int followed = 0, seen, turns, begins;
 	__u8 automaton;
 
 	if (!bytes->address) {
@@ -219,11 +231,20 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 		stream->http = HTTP_NONE;
 	automaton = seen & 0xff;
 	half->automaton = automaton == FILTER_ACCEPTED || automaton == FILTER_PREFACE ? FILTER_REFUSED : automaton;
-	if (automaton == FILTER_ACCEPTED || (stream->http && stream->last_direction != direction)) {
+	turns = stream->last_direction != direction;
+	if (automaton == FILTER_ACCEPTED || (stream->http && turns)) {
 		/* A message; or a turn: what begins here may be one whose start line follows other bytes. */
-		half->budget = settings->capture_bytes;
+		if (half->budget < settings->capture_bytes || !stream->pipelined)
+			half->budget = settings->capture_bytes;
 	}
+	if (turns)
+		stream->asked = 0;
 	stream->last_direction = direction;
+	begins = automaton == FILTER_ACCEPTED && !(seen & LOOKS_LIKE_RESPONSE);
+	if (begins)
+		learn_role(stream, direction);
+	if (stream->http == HTTP_1 && (begins || stream->pipelined & (1 << (direction & 1))))
+		follow_pipeline(stream, direction, bytes, begins);
 	verdict.tls = (seen & LOOKS_LIKE_TLS) != 0;
 	/* TLS inside of a HTTP stream (CONNECT, Upgrade) is a tunnel: its ciphertext is not copied. */
 	verdict.http = (stream->http && !verdict.tls) || half->automaton != FILTER_REFUSED;
@@ -237,12 +258,12 @@ static __always_inline struct verdict judge(struct stream *stream, int direction
 }
 
 static __always_inline void capture(struct stream *stream, int direction, __u16 source, const struct user_bytes *bytes,
-				    const struct endpoint *endpoint, __u64 position, int walks,
+				    const struct endpoint *endpoint, __u64 position, int walks, __u64 lead_us,
 				    const struct settings *settings)
 {
 	struct half *half = &stream->half[direction & 1];
 	__u64 shape = bytes->length | (__u64)bytes->segments << 32;
-	__u64 how = (__u64)source << 32 | (__u64)direction << 48;
+	__u64 how = (__u64)source << 32 | (__u64)(direction & 1) << 48 | lead_us << 49;
 	__u32 wanted = 0;
 
 	if (!stream->id)
@@ -271,6 +292,16 @@ static __always_inline void capture(struct stream *stream, int direction, __u16 
 			half->budget -= wanted < half->budget ? wanted : half->budget;
 	}
 	how |= wanted;
+	if (wanted > SLICE_BYTES && stream->pipelined) {
+#ifdef CAPTURES_SEGMENTS
+		if (bytes->segments) {
+			emit_each_segment(stream->id, position, bytes->address, shape, how);
+			return;
+		}
+#endif
+		emit_slices(stream->id, position, bytes->address, shape, how);
+		return;
+	}
 #ifdef CAPTURES_SEGMENTS
 	if (bytes->segments) {
 		emit_segments(stream->id, position, bytes->address, shape, how);

@@ -70,17 +70,26 @@ static __always_inline __u64 all_if(__u64 number)
 	return sign;
 }
 
-static __always_inline void fill_header(struct event_header *header, __u32 size, __u16 kind, __u16 source, __u64 id)
+/* How long before an event is written its first byte moved, at most: what `how` has room for (see CHUNK). */
+#define MOST_LEAD_US 0x7fff
+
+static __always_inline void fill_header_before(struct event_header *header, __u32 size, __u16 kind, __u16 source,
+					       __u64 id, __u64 lead_us)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	header->size = size;
 	header->kind = kind;
 	header->source = source;
-	header->time_ns = bpf_ktime_get_ns();
+	header->time_ns = bpf_ktime_get_ns() - lead_us * 1000;
 	header->pid = pid_tgid >> 32;
 	header->tid = (__u32)pid_tgid;
 	header->connection = id;
+}
+
+static __always_inline void fill_header(struct event_header *header, __u32 size, __u16 kind, __u16 source, __u64 id)
+{
+	fill_header_before(header, size, kind, source, id, 0);
 }
 
 /* What emit_data() is told of a chunk. */
@@ -90,13 +99,15 @@ struct chunk {
 	struct user_bytes bytes;
 	__u32 wanted;
 	__u16 source;
+	__u16 lead_us;
 	__u8 direction;
-	__u8 reserved;
+	__u8 reserved[7];
 };
 
 static __always_inline void fill_data(struct data_event *event, const struct chunk *chunk, __u32 captured, __u8 tail)
 {
-	fill_header(&event->header, sizeof(*event) + captured + tail, EVENT_DATA, chunk->source, chunk->id);
+	fill_header_before(&event->header, sizeof(*event) + captured + tail, EVENT_DATA, chunk->source, chunk->id,
+			   chunk->lead_us);
 	event->position = chunk->position;
 	event->length = chunk->bytes.length;
 	event->captured = captured;
@@ -264,8 +275,8 @@ static __always_inline void emit_from_buffer(const struct chunk *chunk)
 
 /*
  * Not inlined, and global, with numbers for arguments: so the verifier looks at them once, for any numbers, and not once
- * for each way that leads here. `shape` is the length and above it the segments; `how` is wanted, source << 32 and
- * direction << 48.
+ * for each way that leads here. `shape` is the length and above it the segments; `how` is wanted, source << 32, direction << 48 and
+ * how many microseconds ago the first byte moved << 49.
  */
 #define CHUNK(id_, position_, address_, shape_, how_)                                                  \
 	{                                                                                              \
@@ -274,7 +285,8 @@ static __always_inline void emit_from_buffer(const struct chunk *chunk)
 		.bytes = {.address = address_, .segments = (shape_) >> 32, .length = (__u32)(shape_)}, \
 		.wanted = (__u32)(how_),                                                               \
 		.source = (how_) >> 32,                                                                \
-		.direction = (how_) >> 48,                                                             \
+		.direction = (how_) >> 48 & 1,                                                         \
+		.lead_us = (how_) >> 49,                                                               \
 	}
 
 __noinline int emit_buffer(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
@@ -285,7 +297,53 @@ __noinline int emit_buffer(__u64 id, __u64 position, __u64 address, __u64 shape,
 	return 0;
 }
 
+/* What no single record holds: of up to 1 MiB in a buffer. `wanted` is at most the length. */
+#define SLICE_BYTES 16376
+#define MAX_SLICES 64
+
+__noinline int emit_slices(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	__u64 length = (__u32)shape, wanted = (__u32)how, source = how & ~0xffffffffULL;
+
+	for (__u32 i = 0; i < MAX_SLICES; i++) {
+		if (wanted <= SLICE_BYTES)
+			break;
+		emit_buffer(id, position, address, SLICE_BYTES, source | SLICE_BYTES);
+		position += SLICE_BYTES;
+		address += SLICE_BYTES;
+		length -= SLICE_BYTES;
+		wanted -= SLICE_BYTES;
+	}
+	if (length)
+		emit_buffer(id, position, address, (__u32)length, source | (__u32)wanted);
+	return 0;
+}
+
 #ifdef CAPTURES_SEGMENTS
+/* The same of an iovec, each segment by itself. */
+__noinline int emit_each_segment(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
+{
+	const struct user_bytes bytes = {.address = address, .segments = shape >> 32, .length = (__u32)shape};
+	__u64 left = bytes.length, wanted = (__u32)how, source = how & ~0xffffffffULL;
+
+	for (__u32 i = 0; i < MAX_SEGMENTS; i++) {
+		struct user_iovec iov = {};
+		__u64 here, copied;
+
+		if (i >= bytes.segments || read_segment(&iov, &bytes, i))
+			break;
+		here = smaller(iov.length, left);
+		copied = smaller(here, wanted);
+		emit_slices(id, position, iov.base, here, source | copied);
+		position += here;
+		left -= here;
+		wanted -= copied;
+	}
+	if (left)
+		emit_buffer(id, position, 0, left, source);
+	return 0;
+}
+
 __noinline int emit_segments(__u64 id, __u64 position, __u64 address, __u64 shape, __u64 how)
 {
 	struct chunk chunk = CHUNK(id, position, address, shape, how);

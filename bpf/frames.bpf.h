@@ -156,79 +156,79 @@ static __always_inline __u64 judge_frame(const __u8 *bytes, __u64 budget, __u64 
  * A record of what the next steps find: each copies, passes over, and looks at the next header, which the step behind it
  * copies. No branches, so that the verifier follows one path; see EMIT_SEGMENTS().
  */
-#define EMIT_FRAMES(room, most_pieces)                                                                                 \
-	do {                                                                                                           \
-		struct {                                                                                               \
-			struct data_event event;                                                                       \
-			struct piece pieces[most_pieces];                                                              \
-			__u8 bytes[(room) + STEP_BYTES + 1];                                                           \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                          \
-                                                                                                                       \
-		if (!record) {                                                                                         \
-			count(COUNTER_LOST_RING);                                                                      \
-			return -1;                                                                                     \
-		}                                                                                                      \
-		__builtin_memset(record->pieces, 0, sizeof(record->pieces));                                           \
-		for (__u32 i = 0; i < FRAME_STEPS; i++) {                                                              \
-			__u64 n, passing, header, ends, whole, bad, next_keep, next_skip;                              \
-                                                                                                                       \
-			if (!(all_if(rest) & all_below(piece, most_pieces) & all_below(kept, room)))                   \
-				break;                                                                                 \
-			NEXT_SEGMENT();                                                                                \
-			n = MASKED(smaller(smaller(keep, here), STEP_BYTES), STEP_BYTES);                              \
-			error |= bpf_probe_read_user(record->bytes + MASKED(kept, (room) - 1), n,                      \
-						     (void *)(base & all_if(n)));                                      \
-			keep -= n;                                                                                     \
-			kept += n;                                                                                     \
-			captured += n;                                                                                 \
-			here -= n;                                                                                     \
-			rest -= n;                                                                                     \
-			base += n;                                                                                     \
-			passing = smaller(skip, here) & ~all_if(keep);                                                 \
-			skip -= passing;                                                                               \
-			passed += passing;                                                                             \
-			here -= passing;                                                                               \
-			rest -= passing;                                                                               \
-			base += passing;                                                                               \
-			record->pieces[MASKED(piece, (most_pieces) - 1)].length = captured + passed;                   \
-			record->pieces[MASKED(piece, (most_pieces) - 1)].captured = captured;                          \
-			header = MASKED(smaller(FRAME_HEADER_BYTES - have, here) & ~all_if(keep | skip), 15);          \
-			error |= bpf_probe_read_user(frames->header + MASKED(have, 15), header,                        \
-						     (void *)(base & all_if(header)));                                 \
-			/* What was passed over ends a piece where something follows. */                               \
-			ends = all_if(header) & all_if(passed);                                                        \
-			piece += ends & 1;                                                                             \
-			captured &= ~ends;                                                                             \
-			passed &= ~ends;                                                                               \
-			have += header;                                                                                \
-			whole = all_below(FRAME_HEADER_BYTES - 1, have);                                               \
-			have &= ~whole;                                                                                \
-			bad = judge_frame(frames->header, budget, &next_keep, &next_skip) & whole;                     \
-			keep += (header + (next_keep & whole)) & ~bad;                                                 \
-			skip |= (next_skip & whole & ~bad) | (bad & MOST_BYTES << 7);                                  \
-			broken |= bad;                                                                                 \
-		}                                                                                                      \
-		if (error || rest == before) {                                                                         \
-			count(COUNTER_LOST_READ);                                                                      \
-			kept = 0;                                                                                      \
-			rest = 0;                                                                                      \
-			piece = 0;                                                                                     \
-			broken = 1;                                                                                    \
-		} else {                                                                                               \
-			piece += all_if(captured + passed) & 1;                                                        \
-		}                                                                                                      \
-		record->event.position = position + offset;                                                            \
-		record->event.length = before - rest;                                                                  \
-		record->event.captured = kept;                                                                         \
-		record->event.direction = direction;                                                                   \
-		record->event.tail = 0;                                                                                \
-		record->event.pieces = piece;                                                                          \
-		record->event.slots = piece ? (most_pieces) : 0;                                                       \
-		__builtin_memset(record->event.reserved, 0, sizeof(record->event.reserved));                           \
-		fill_header(&record->event.header,                                                                     \
-			    sizeof(struct data_event) + record->event.slots * sizeof(struct piece) + kept, EVENT_DATA, \
-			    source, id);                                                                               \
-		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                          \
+#define EMIT_FRAMES(room, most_pieces)                                                                            \
+	do {                                                                                                      \
+		struct {                                                                                          \
+			struct data_event event;                                                                  \
+			struct piece pieces[most_pieces];                                                         \
+			__u8 bytes[(room) + STEP_BYTES + 1];                                                      \
+		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                                     \
+                                                                                                                  \
+		if (!record) {                                                                                    \
+			count(COUNTER_LOST_RING);                                                                 \
+			return -1;                                                                                \
+		}                                                                                                 \
+		__builtin_memset(record->pieces, 0, sizeof(record->pieces));                                      \
+		for (__u32 i = 0; i < FRAME_STEPS; i++) {                                                         \
+			__u64 n, passing, header, ends, whole, bad, next_keep, next_skip;                         \
+                                                                                                                  \
+			if (!(all_if(rest) & all_below(piece, most_pieces) & all_below(kept, room)))              \
+				break;                                                                            \
+			NEXT_SEGMENT();                                                                           \
+			n = MASKED(smaller(smaller(keep, here), STEP_BYTES), STEP_BYTES);                         \
+			error |= bpf_probe_read_user(record->bytes + MASKED(kept, (room) - 1), n,                 \
+						     (void *)(base & all_if(n)));                                 \
+			keep -= n;                                                                                \
+			kept += n;                                                                                \
+			captured += n;                                                                            \
+			here -= n;                                                                                \
+			rest -= n;                                                                                \
+			base += n;                                                                                \
+			passing = smaller(skip, here) & ~all_if(keep);                                            \
+			skip -= passing;                                                                          \
+			passed += passing;                                                                        \
+			here -= passing;                                                                          \
+			rest -= passing;                                                                          \
+			base += passing;                                                                          \
+			record->pieces[MASKED(piece, (most_pieces) - 1)].length = captured + passed;              \
+			record->pieces[MASKED(piece, (most_pieces) - 1)].captured = captured;                     \
+			header = MASKED(smaller(FRAME_HEADER_BYTES - have, here) & ~all_if(keep | skip), 15);     \
+			error |= bpf_probe_read_user(frames->header + MASKED(have, 15), header,                   \
+						     (void *)(base & all_if(header)));                            \
+			/* What was passed over ends a piece where something follows. */                          \
+			ends = all_if(header) & all_if(passed);                                                   \
+			piece += ends & 1;                                                                        \
+			captured &= ~ends;                                                                        \
+			passed &= ~ends;                                                                          \
+			have += header;                                                                           \
+			whole = all_below(FRAME_HEADER_BYTES - 1, have);                                          \
+			have &= ~whole;                                                                           \
+			bad = judge_frame(frames->header, budget, &next_keep, &next_skip) & whole;                \
+			keep += (header + (next_keep & whole)) & ~bad;                                            \
+			skip |= (next_skip & whole & ~bad) | (bad & MOST_BYTES << 7);                             \
+			broken |= bad;                                                                            \
+		}                                                                                                 \
+		if (error || rest == before) {                                                                    \
+			count(COUNTER_LOST_READ);                                                                 \
+			kept = 0;                                                                                 \
+			rest = 0;                                                                                 \
+			piece = 0;                                                                                \
+			broken = 1;                                                                               \
+		} else {                                                                                          \
+			piece += all_if(captured + passed) & 1;                                                   \
+		}                                                                                                 \
+		record->event.position = position + offset;                                                       \
+		record->event.length = before - rest;                                                             \
+		record->event.captured = kept;                                                                    \
+		record->event.direction = direction;                                                              \
+		record->event.tail = 0;                                                                           \
+		record->event.pieces = piece;                                                                     \
+		record->event.slots = piece ? (most_pieces) : 0;                                                  \
+		__builtin_memset(record->event.reserved, 0, sizeof(record->event.reserved));                      \
+		fill_header_before(&record->event.header,                                                         \
+				   sizeof(struct data_event) + record->event.slots * sizeof(struct piece) + kept, \
+				   EVENT_DATA, source, id, how >> 49);                                            \
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                                     \
 	} while (0)
 
 /*

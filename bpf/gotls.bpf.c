@@ -92,7 +92,7 @@ static __always_inline void capture_go(struct pt_regs *regs, __u64 conn, __u64 b
 			bind_below(tls, sk);
 	}
 	endpoint.address = tls->socket ? &tls->address : &no_tls_stream.address;
-	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, settings);
+	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, 0, settings);
 }
 
 /* Keeps the call that begins. Is there a place for it, and is it not one that began before? */

@@ -62,6 +62,7 @@ struct tls_call {
 	__u64 buffer;
 	__u64 count_pointer;
 	__u64 stack_pointer;
+	__u64 began_ns; /* of a write */
 };
 
 /* What the thread's TLS calls and socket operations left to be matched; see tls-binding.bpf.h, which alone uses it. */
@@ -158,10 +159,13 @@ struct stream {
 	__u8 http;      /* enum http: everything goes to user space from there on */
 	__u8 announced; /* EVENT_OPEN was written */
 	__u8 last_direction;
-	__u8 ended;   /* bit per direction: EVENT_END was written */
-	__u8 secure;  /* of a socket: a TLS record was seen, what moves from there is ciphertext */
-	__u8 checked; /* of a socket: receives whose records were looked at */
-	__u8 reserved[5];
+	__u8 ended;     /* bit per direction: EVENT_END was written */
+	__u8 secure;    /* of a socket: a TLS record was seen, what moves from there is ciphertext */
+	__u8 checked;   /* of a socket: receives whose records were looked at */
+	__u8 asked;     /* since the last turn a request has begun */
+	__u8 pipelined; /* bit per direction: two requests were seen in it, with no response between them */
+	__u8 asks;      /* bit of the direction in which a request, or the preface of HTTP/2, was seen first */
+	__u8 reserved[2];
 	struct half half[2];
 };
 

@@ -38,6 +38,12 @@ struct pt_regs {
 #define SYSCALL_ARGUMENT_2(r) ((r)->si)
 #define SYSCALL_ARGUMENT_3(r) ((r)->dx)
 #define SYSCALL_ARGUMENT_4(r) ((r)->r10)
+/*
+ * A system call has been entered and has no result yet. What runs on the way out of one (task work: io_uring's operations) finds
+ * its registers too, and they say nothing of it. arch/x86/entry/entry_64.S at v5.8..v6.18 puts -ENOSYS there.
+ */
+#define IS_IN_SYSCALL(r) ((r)->ax == (__u64) - 38)
+#define ENTER_SYSCALL(r) ((r)->ax = (__u64) - 38)
 /* USER32_CS: a 32-bit program, with other numbers and other registers. */
 #define IS_COMPAT(r) ((r)->cs == 0x23)
 
@@ -84,6 +90,9 @@ struct pt_regs {
 #define SYSCALL_ARGUMENT_2(r) ((r)->regs[1])
 #define SYSCALL_ARGUMENT_3(r) ((r)->regs[2])
 #define SYSCALL_ARGUMENT_4(r) ((r)->regs[3])
+/* As above; a result that equals the first argument is taken for none. */
+#define IS_IN_SYSCALL(r) ((r)->regs[0] == (r)->orig_x0)
+#define ENTER_SYSCALL(r) ((r)->regs[0] = (r)->orig_x0)
 /* PSR_MODE32_BIT */
 #define IS_COMPAT(r) ((r)->pstate & 0x10)
 

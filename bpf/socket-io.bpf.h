@@ -218,7 +218,8 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	position = advance_socket(stream, direction, moved, sk);
 	if (carries_records(stream, STACK_POINTER(regs), pid_tgid, moved))
 		return;
-	find_bytes(regs, &bytes);
+	if (source == SOURCE_SYSCALL || IS_IN_SYSCALL(regs))
+		find_bytes(regs, &bytes);
 	bytes.length = moved;
 	verdict = judge(stream, direction, &bytes, settings, position);
 	stream->secure |= verdict.tls;
@@ -246,7 +247,7 @@ static __always_inline void on_socket_io(struct stream *stream, const struct soc
 	}
 	if (!stream->announced)
 		fill_address(&address, sk);
-	capture(stream, direction, source, &bytes, &endpoint, position, verdict.walks, settings);
+	capture(stream, direction, source, &bytes, &endpoint, position, verdict.walks, 0, settings);
 }
 
 /* The socket leaves a state in which it could send: an orderly end of what we send, or the end of everything. */

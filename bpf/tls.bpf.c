@@ -56,6 +56,7 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u64
 	call->buffer = CALL_ARGUMENT_2(regs);
 	call->count_pointer = count_register ? register_value(regs, count_register) : CALL_ARGUMENT_4(regs);
 	call->stack_pointer = stack_pointer;
+	call->began_ns = (cookie & COOKIE_OPERATION) == TLS_WRITE ? bpf_ktime_get_ns() : 0;
 	calls->depth = depth + 1;
 }
 
@@ -113,7 +114,7 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	struct tls_stream *tls;
 	struct stream *stream;
 	struct verdict verdict;
-	__u64 length = 0, position;
+	__u64 length = 0, position, lead_us = 0;
 	__u32 depth;
 
 	if (!settings || !is_traced(settings, pid_tgid >> 32))
@@ -188,7 +189,10 @@ static __always_inline int probe_return(struct pt_regs *regs, __u64 cookie)
 	verdict = judge(stream, direction, &bytes, settings, position);
 	if (!verdict.http)
 		return 0;
-	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, settings);
+	/* A request begins when it is handed over to be encrypted; a response ends when the call is done with it. */
+	if (direction == EGRESS && stream->asks == 1 << EGRESS)
+		lead_us = smaller((bpf_ktime_get_ns() - call.began_ns) / 1000, MOST_LEAD_US);
+	capture(stream, direction, SOURCE_TLS, &bytes, &endpoint, position, verdict.walks, lead_us, settings);
 	return 0;
 }
 

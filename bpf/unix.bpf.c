@@ -122,7 +122,8 @@ static __always_inline void on_unix(struct sock *sk, int moved, int direction, c
 		found->done[direction & 1] = 0;
 		return;
 	}
-	find_bytes(regs, &bytes);
+	if (IS_IN_SYSCALL(regs))
+		find_bytes(regs, &bytes);
 	bytes.length = moved;
 	if (!found) {
 		if (!bytes.address || (look(bytes.address, bytes.length | (__u64)bytes.segments << 32, FILTER_REFUSED) &
@@ -147,7 +148,7 @@ static __always_inline void on_unix(struct sock *sk, int moved, int direction, c
 		return;
 	if (!found->stream.announced)
 		fill_unix_address(&address, sk);
-	capture(&found->stream, direction, SOURCE_SOCKET, &bytes, &endpoint, position, verdict.walks, settings);
+	capture(&found->stream, direction, SOURCE_SOCKET, &bytes, &endpoint, position, verdict.walks, 0, settings);
 }
 
 /*

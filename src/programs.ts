@@ -155,13 +155,16 @@ export class Programs {
     if (socketSource === 'off') {
       this.#set('socket', false, 'disabled');
       this.#set('syscall', false, 'disabled');
+      this.#set('unix', false, 'disabled');
     } else if (socketSource === 'syscall') {
       this.#set('socket', false, 'disabled');
+      this.#set('unix', false, 'disabled');
       this.#load('syscall');
     } else {
       if (this.#native.probeFeature('sock_length_tracepoints').errno === 0) this.#load('socket');
       else this.#set('socket', false, 'unsupported');
       if (this.isEnabled('socket')) this.#load('unix');
+      else this.#set('unix', false, 'unsupported');
       if (this.isEnabled('socket')) this.#set('syscall', false, 'not_needed');
       else if (socketSource === 'socket') this.#set('syscall', false, 'disabled');
       else this.#load('syscall');

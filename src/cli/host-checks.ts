@@ -161,7 +161,8 @@ function judgeCgroup({ cgroup }: HostFacts): Verdict {
 }
 
 const SOCKET_FEATURES: readonly KernelFeature[] = ['sock_length_tracepoints', 'task_pt_regs', 'sk_storage_tracing'];
-const SYSCALLS_INSTEAD = 'unencrypted traffic is captured at the system calls instead, at a higher cost for the host';
+const SYSCALLS_INSTEAD =
+  'unencrypted traffic is captured at the system calls instead, at a higher cost for the host, and not on Unix sockets';
 const NO_PLAIN = 'unencrypted traffic is captured in no other way here';
 const NO_TLS = 'TLS is not seen';
 

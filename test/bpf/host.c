@@ -219,6 +219,8 @@ static void run(const char *command)
 		add_memory();
 	} else if (IS("forget")) {
 		forget_memory();
+	} else if (IS("later")) {
+		current.now_ns += number();
 	} else if (IS("race")) {
 		set_race();
 	} else if (IS("thread")) {

@@ -25,6 +25,7 @@ export interface DataRecord {
   readonly tid: number;
   readonly connection: number;
   readonly position: number;
+  readonly timeNs: number;
   readonly length: number;
   readonly direction: number;
   /** The first bytes of the chunk; with pieces, those of all of them. */
@@ -176,6 +177,7 @@ function readData(bytes: Buffer, common: Pick<DataRecord, 'source' | 'pid' | 'ti
     kind: 'data',
     ...common,
     position: Number(bytes.readBigUInt64LE(DATA_EVENT.position)),
+    timeNs: Number(bytes.readBigUInt64LE(EVENT_HEADER.timeNs)),
     length,
     direction,
     captured: bytes.subarray(start, middle),

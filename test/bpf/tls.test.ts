@@ -36,6 +36,25 @@ onEach('the bytes of a call are read at its return, with the length it returned'
   assert.equal(counter(results[counters]!, 'UNPAIRED_RETURN'), 0);
 });
 
+onEach('a request of a client counts from the entry of its write, a response to the end of its own', (script) => {
+  const took = 5_000_000;
+  const slowly = (ssl: number, bytes: Buffer) => {
+    script.enter('write', ssl, script.place(bytes));
+    script.add(`later ${took}`);
+    return script.leave('write', bytes.length);
+  };
+  const asked = slowly(SSL, REQUEST);
+  const answered = script.call('read', SSL, RESPONSE);
+  script.call('read', SSL + 64, REQUEST);
+  const sent = slowly(SSL + 64, RESPONSE);
+  const next = script.call('read', SSL + 64, REQUEST);
+  const results = script.run();
+  const timeNs = (at: number) => dataOf(results[at]!)!.timeNs;
+  // The clock of the host program goes on by a microsecond with each look at it.
+  assert.ok(timeNs(answered) - timeNs(asked) >= took, `${timeNs(answered) - timeNs(asked)} ns`);
+  assert.ok(timeNs(next) - timeNs(sent) < took / 10, `${timeNs(next) - timeNs(sent)} ns`);
+});
+
 onEach('a site anywhere in the function names the same call', (script) => {
   const entries: Site[] = [
     {},

@@ -199,6 +199,7 @@ static __u32 set_syscall(void)
 	SYSCALL_ARGUMENT_3(&regs) = number();
 	SYSCALL_ARGUMENT_4(&regs) = number();
 	STACK_POINTER(&regs) = number();
+	ENTER_SYSCALL(&regs);
 	return nr;
 }
 

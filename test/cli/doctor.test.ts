@@ -141,7 +141,7 @@ describe('judging', () => {
     assert.deepEqual(check({ features: featuresBut('sock_length_tracepoints') }, 'sock length tracepoints'), {
       status: 'degraded',
       detail:
-        'unencrypted traffic is captured at the system calls instead, at a higher cost for the host (EINVAL: not in this kernel)',
+        'unencrypted traffic is captured at the system calls instead, at a higher cost for the host, and not on Unix sockets (EINVAL: not in this kernel)',
       fix: 'boot a kernel that has it (6.3+)',
     });
     const refused = { errno: 1, detail: 'EPERM: run as root, or with CAP_BPF' };
