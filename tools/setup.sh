@@ -5,7 +5,6 @@
 #
 #   setup.sh            what `plainsight run` needs
 #   setup.sh --test     what the tests need besides: real servers and clients, clang-format
-#   setup.sh --servers  what the tests of real servers need besides those
 #   setup.sh --demo     what the demo needs besides: nginx, openssl
 #   setup.sh --page     what the tests of the page need: Chromium, nginx, openssl
 #   setup.sh --build    no Debian packages are looked at: npm packages and the build only
@@ -20,7 +19,6 @@ packages=run
 case ${1-} in
 '') ;;
 --test) packages=test ;;
---servers) packages=servers ;;
 --demo) packages=demo ;;
 --page) packages=page ;;
 --build) packages=none ;;
@@ -52,11 +50,10 @@ needs=(
 	clang:clang llvm-strip:llvm llvm-readelf:llvm
 	/usr/include/bpf/libbpf.h:libbpf-dev /usr/include/libelf.h:libelf-dev /usr/include/zlib.h:zlib1g-dev
 )
-[[ $packages == test || $packages == servers ]] && needs+=(
+[[ $packages == test ]] && needs+=(
 	nginx:nginx-light h2load:nghttp2-client wrk:wrk curl:curl openssl:openssl ps:procps bpftool:bpftool hey:hey runc:runc
 	ip:iproute2 nft:nftables
 )
-[[ $packages == servers ]] && needs+=(nghttpd:nghttp2-server caddy:caddy etcd:etcd-server etcdctl:etcd-client apache2:apache2 /usr/lib/python3/dist-packages/websockets:python3-websockets)
 [[ $packages == demo || $packages == page ]] && needs+=(nginx:nginx-light openssl:openssl)
 [[ $packages == page ]] && needs+=(chromium:chromium)
 
@@ -114,7 +111,7 @@ can_be_installed() { apt-cache --quiet=0 policy "$@" 2>/dev/null | grep -c 'Cand
 
 # A package of a server starts its service when it is installed and at every boot. Neither is wanted here: systemd starts
 # no masked unit, and elsewhere invoke-rc.d starts nothing in runlevel 1.
-services=(nginx-light:nginx caddy:caddy etcd-server:etcd apache2:apache2)
+services=(nginx-light:nginx)
 masked=()
 unmask() {
 	local service
@@ -186,7 +183,7 @@ install_format_checker() {
 
 if [[ $packages != none ]]; then
 	install_packages
-	if [[ $packages == test || $packages == servers ]]; then install_format_checker; fi
+	if [[ $packages == test ]]; then install_format_checker; fi
 fi
 
 # --- npm packages ------------------------------------------------------------------------------------------------------

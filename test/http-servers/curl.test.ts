@@ -1,69 +1,134 @@
-/** curl as a client of HTTP/2: by ALPN over TLS, and with prior knowledge over TCP. One connection per run, several requests on it. */
+/**
+ * curl in the ways it can ask: HTTP/1.0, HTTP/1.1, HTTP/2 by ALPN, with prior knowledge and by Upgrade, bodies of unknown length
+ * that wait for 100 Continue. One connection per run, several requests on it.
+ */
 
+import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import {
-  canConnect,
-  freePort,
+  type Certificate,
   makeCertificate,
-  run,
-  start,
+  type RunningAgent,
   startAgent,
   temporaryFolder,
-  until,
 } from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
-import { LARGE, writeFiles } from './load.ts';
+import { startNghttpd } from './file-servers.ts';
+import { LARGE, Sent, writeFiles } from './load.ts';
+import type { Running } from './programs.ts';
+import { startApacheBefore, startBackend } from './proxies.ts';
+import { serve } from './rows.ts';
+import { expectCounts, seen } from './seen.ts';
 
 const RUNS = 20;
+const SINK = ['-o', '/dev/null'];
+
+type Send = (unit: Unit, ...words: string[]) => Promise<void>;
+
+/** Runs curl with the flags. */
+function curlWith(...flags: string[]): Send {
+  return async (unit, ...words) => {
+    await runInUnit(unit, ['curl', '-s', '-S', '-k', ...flags, ...words] as [string, ...string[]]);
+  };
+}
 
 for (const isTls of [true, false]) {
-  test(`curl ${isTls ? '--http2 over TLS' : '--http2-prior-knowledge'}: every request on both sides`, async (t) => {
+  const scheme = isTls ? 'https' : 'http';
+  const prepare = async (t: TestContext) => {
     const folder = temporaryFolder(t);
     const root = writeFiles(folder);
-    const port = await freePort();
-    const tls = isTls ? await makeCertificate(folder) : undefined;
-    const agent = await startAgent(t);
-    const server = makeUnit(t, 'nghttpd');
-    const rest = tls ? [String(port), tls.key, tls.certificate] : ['--no-tls', String(port)];
-    const [command, ...args] = server.command('nghttpd', '-a', '127.0.0.1', '-d', root, ...rest);
-    start(t, command, args);
-    await until('nghttpd listens', async () => (await canConnect(port)) || undefined);
-    const url = `${isTls ? 'https' : 'http'}://127.0.0.1:${port}`;
-    const how = isTls ? ['--http2', '-k'] : ['--http2-prior-knowledge'];
-    const curl = (unit: Unit, ...words: string[]) =>
-      runInUnit(unit, ['curl', '-s', '-S', ...how, ...words] as [string, ...string[]]);
-    const served = async () => {
-      const exposition = await agent.scrape();
-      return exposition.transactions('server', { service: server.name });
-    };
-    await until('nghttpd is seen', async () => {
-      await run('curl', ['-s', ...how, `${url}/f1`]);
-      return (await served()).size > 0 || undefined;
-    });
-    const before = await served();
+    return { folder, root, tls: isTls ? await makeCertificate(folder) : undefined, agent: await startAgent(t) };
+  };
+
+  const h2 = { server: 'nghttpd', protocol: 'HTTP/2', isTls, packages: ['nghttp2-server'] };
+  serve({ ...h2, client: `curl ${isTls ? '--http2' : '--http2-prior-knowledge'}` }, async (t, row) => {
+    const { folder, root, tls, agent } = await prepare(t);
+    const server = await startNghttpd(t, tls, folder);
+    const url = `${scheme}://127.0.0.1:${server.port}`;
+    const curl = curlWith(isTls ? '--http2' : '--http2-prior-knowledge');
+    const before = await seen(t, agent, server.service, (unit) => curl(unit, ...SINK, `${url}/f1`));
     const client = makeUnit(t, 'curl');
-    const sink = ['-o', '/dev/null'];
+    const sent = new Sent();
     for (let i = 0; i < RUNS; i++) {
-      await curl(client, ...sink, `${url}/f${i % 2 ? 0 : 4096}`);
-      await curl(client, ...sink, `${url}/none`);
+      await curl(client, ...SINK, `${url}/f${i % 2 ? 0 : 4096}`, ...SINK, `${url}/none`);
       await curl(client, '-I', `${url}/f100`);
-      await curl(client, ...sink, '-X', 'DELETE', `${url}/f1`);
-      await curl(client, ...sink, '-T', join(root, 'f100000'), `${url}/f1`);
-      await curl(client, ...sink, '-d', '@/etc/passwd', `${url}/f256`);
+      await curl(client, ...SINK, '-X', 'DELETE', `${url}/f1`);
+      await curl(client, ...SINK, '-T', join(root, 'f100000'), `${url}/f1`);
+      await curl(client, ...SINK, '-d', '@/etc/passwd', `${url}/f256`);
+      for (const key of ['GET 200', 'GET 404', 'HEAD 200', 'DELETE 200', 'PUT 200', 'POST 200']) sent.add(key, 1);
     }
-    await curl(client, ...sink, `${url}/f${LARGE}`);
-    const sent = new Map([
-      ['GET 200', RUNS + 1],
-      ['GET 404', RUNS],
-      ['HEAD 200', RUNS],
-      ['DELETE 200', RUNS],
-      ['PUT 200', RUNS],
-      ['POST 200', RUNS],
-    ]);
-    const all = new Map(sent);
-    for (const [key, count] of before) all.set(key, (all.get(key) ?? 0) + count);
-    await agent.expect('client', { service: client.name }, sent);
-    await agent.expect('server', { service: server.name }, all);
+    await curl(client, ...SINK, `${url}/f${LARGE}`);
+    sent.add('GET 200', 1);
+    await expectCounts(row, agent, server.service, client.name, sent, before);
+  });
+
+  const h1 = { server: 'Node.js', protocol: 'HTTP/1.0 and 1.1', isTls };
+  serve({ ...h1, client: 'curl -T - --expect100-timeout', what: '100 Continue' }, async (t, row) => {
+    const { folder, tls, agent } = await prepare(t);
+    const server = await startBackend(t, folder, tls);
+    const url = `${scheme}://127.0.0.1:${server.port}`;
+    const wait = ['-k', '-s', '-S', '--expect100-timeout', '20', '-H', 'Expect: 100-continue', ...SINK, '-T', '-'];
+    const put = (unit: Unit, version: string, path: string, size: number) =>
+      runInUnit(unit, ['curl', version, ...wait, url + path], { text: 'b'.repeat(size), afterMs: 300 });
+    const before = await seen(t, agent, server.service, (unit) => curlWith()(unit, ...SINK, `${url}/200/1/length/0`));
+    const client = makeUnit(t, 'curl');
+    const sent = new Sent();
+    for (const [status, size] of [
+      [200, 300_000],
+      [201, 0],
+      [500, 10_000],
+    ] as const) {
+      await put(client, '--http1.1', `/${status}/10/length/5`, size);
+      sent.add(`PUT ${status}`, 1);
+    }
+    // HTTP/1.0 knows no chunks, so curl must know the length; and no interim responses.
+    await curlWith('--http1.0', '--no-alpn')(client, ...SINK, '-d', '@/etc/passwd', `${url}/200/500/close/5`);
+    sent.add('POST 200', 1);
+    await curlWith('--http1.0', '--no-alpn')(
+      client,
+      ...SINK,
+      `${url}/404/500/length/5`,
+      ...SINK,
+      `${url}/200/0/close/0`,
+    );
+    sent.add('GET 404', 1);
+    sent.add('GET 200', 1);
+    const after = await expectCounts(row, agent, server.service, client.name, sent, before);
+    assert.equal(after.sum('http_requests_incomplete_total', { service: server.service }), 0);
   });
 }
+
+const upgrade = { server: 'Apache', protocol: 'HTTP/2', isTls: false, packages: ['apache2-bin'] };
+
+async function startApache(t: TestContext): Promise<{ agent: RunningAgent; apache: Running; url: string }> {
+  const folder = temporaryFolder(t);
+  const none: Certificate | undefined = undefined;
+  const backend = await startBackend(t, folder);
+  const apache = await startApacheBefore(t, backend, none, folder);
+  return { agent: await startAgent(t), apache, url: `http://127.0.0.1:${apache.port}` };
+}
+
+serve({ ...upgrade, client: 'curl --http2', what: 'h2c by Upgrade' }, async (t, row) => {
+  const { agent, apache, url } = await startApache(t);
+  const curl = curlWith('--http2');
+  const client = makeUnit(t, 'curl');
+  const sent = new Sent();
+  for (let i = 0; i < RUNS; i++) {
+    await curl(client, ...SINK, `${url}/200/4000/length/0`, ...SINK, `${url}/404/10/chunked/0`);
+    await curl(client, '-I', `${url}/200/10/length/0`);
+    for (const key of ['GET 200', 'GET 404', 'HEAD 200']) sent.add(key, 1);
+  }
+  await expectCounts(row, agent, apache.service, client.name, sent, new Map());
+});
+
+serve({ ...upgrade, client: 'nghttp -u', what: 'h2c by Upgrade' }, async (t, row) => {
+  const { agent, apache, url } = await startApache(t);
+  const client = makeUnit(t, 'nghttp');
+  const sent = new Sent();
+  for (let i = 0; i < RUNS; i++) {
+    await runInUnit(client, ['nghttp', '-nu', `${url}/200/10/length/0`, `${url}/404/10/length/0`]);
+    for (const key of ['GET 200', 'GET 404']) sent.add(key, 1);
+  }
+  await expectCounts(row, agent, apache.service, client.name, sent, new Map());
+});

@@ -2,15 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { freePort, makeCertificate, run, sleep, start, startAgent, temporaryFolder, until } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
+import { serve } from './rows.ts';
 
 const CALLS = 50;
 const WATCHES = 3;
 
 for (const isTls of [false, true]) {
-  test(`etcd over ${isTls ? 'TLS' : 'TCP'}: methods and codes, watches are streams`, async (t) => {
+  const each = { server: 'etcd', protocol: 'gRPC', isTls, client: 'etcdctl', packages: ['etcd-server', 'etcd-client'] };
+  serve({ ...each, what: 'put, get, a refused call, watches' }, async (t, row) => {
     const folder = temporaryFolder(t);
     const tls = isTls ? await makeCertificate(folder) : undefined;
     const agent = await startAgent(t);
@@ -62,16 +63,15 @@ for (const isTls of [false, true]) {
         .map(({ labels, value }) => `${labels.grpc_method ?? labels.kind} ${labels.grpc_code ?? labels.role}: ${value}`)
         .join(', '),
     );
+    row.sent = 2 * CALLS + 2 + WATCHES;
+    const streams = { service: unit.name, kind: 'grpc', role: 'server' };
+    const watched = (exposition: typeof before) => exposition.sum('http_stream_duration_seconds_count', streams);
+    row.served = added(kv) + watched(after) - watched(before);
     assert.equal(added({ ...kv, grpc_method: 'Put', grpc_code: 'OK' }), CALLS + 1);
     assert.equal(added({ ...kv, grpc_method: 'Range', grpc_code: 'OK' }), CALLS);
     assert.equal(added({ ...kv, grpc_method: 'Compact', grpc_code: 'OutOfRange' }), 1);
     assert.equal(added({ grpc_code: 'unknown' }), 0);
-    const streams = { service: unit.name, kind: 'grpc', role: 'server' };
-    assert.equal(
-      after.sum('http_stream_duration_seconds_count', streams) -
-        before.sum('http_stream_duration_seconds_count', streams),
-      WATCHES,
-    );
+    assert.equal(watched(after) - watched(before), WATCHES);
     assert.equal(after.lost(), 0);
   });
 }

@@ -6,7 +6,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import {
   canConnect,
   freePort,
@@ -19,6 +18,7 @@ import {
 } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
 import { CLIENTS, writeFiles } from './load.ts';
+import { serve } from './rows.ts';
 
 const SECONDS = 20;
 const BEFORE_MS = 5000;
@@ -28,7 +28,9 @@ const REQUESTS_PER_SECOND = 500;
 const MARGIN_MS = 200;
 
 for (const isTls of [false, true]) {
-  test(`h2load over ${isTls ? 'TLS' : 'TCP'} for ${SECONDS} s, the agent after ${BEFORE_MS / 1000} s`, async (t) => {
+  const what = `${SECONDS} s, the agent comes after ${BEFORE_MS / 1000} s`;
+  const each = { server: 'nghttpd', protocol: 'HTTP/2', isTls, client: 'h2load', packages: ['nghttp2-server'] };
+  serve({ ...each, what }, async (t, row) => {
     const folder = temporaryFolder(t);
     writeFiles(folder);
     const port = await freePort();
@@ -79,6 +81,8 @@ for (const isTls of [false, true]) {
         `${role}: ${counted} counted of ${least} to ${most}; ${(100 * share).toFixed(2)} % of ${total(last)} unknown, ` +
           `${incomplete} incomplete; ${[...found].map(([key, n]) => `${key}: ${n}`).join(', ')}`,
       );
+      row.sent = least;
+      row[role === 'server' ? 'served' : 'asked'] = counted;
       assert.ok(counted >= least && counted <= most, `${counted} of ${least} to ${most}`);
       assert.ok([...found.keys()].every((key) => /^(GET|unknown) (200|404|unknown|0)$/.test(key)));
     }

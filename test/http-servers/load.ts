@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type RunningAgent, sleep, until } from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
+import { total } from './rows.ts';
+import type { Row } from './table.ts';
 
 export const CLIENTS = 4;
 /** Requests that are open at a time on each connection. */
@@ -19,7 +21,10 @@ export interface Load {
   /** What each path is answered with. */
   readonly statuses: readonly number[];
   readonly method?: string;
+  /** At a time, on each connection. */
   readonly streams?: number;
+  /** HTTP/2 without it. */
+  readonly version?: '1.1';
   /** File of the request body. */
   readonly body?: string;
 }
@@ -54,6 +59,7 @@ export async function load(unit: Unit, sent: Sent, base: string, what: Load): Pr
   const { paths, requests, statuses, method = what.body ? 'POST' : 'GET', streams = STREAMS } = what;
   assert.equal(requests % (CLIENTS * paths.length), 0);
   const args = ['-n', String(requests), '-c', String(CLIENTS), '-m', String(streams)];
+  if (what.version === '1.1') args.push('--h1');
   if (method !== 'GET' && !what.body) args.push('-H', `:method: ${method}`);
   if (what.body) args.push('-d', what.body);
   const text = await runInUnit(unit, ['h2load', ...args, ...paths.map((path) => base + path)]);
@@ -99,11 +105,10 @@ export async function warmUp(
   });
 }
 
-const total = (counts: ReadonlyMap<string, number>) => [...counts.values()].reduce((a, b) => a + b, 0);
-
 /** Both sides have counted what was sent, and the client's durations are those that it measured itself. */
 export async function expectBoth(
   t: TestContext,
+  row: Row,
   agent: RunningAgent,
   sent: Sent,
   before: ReadonlyMap<string, number>,
@@ -120,12 +125,17 @@ export async function expectBoth(
     if (served >= total(expected) && asked >= sent.total) break;
     await sleep(100);
   }
+  const now = await agent.scrape();
+  row.sent = sent.total;
+  row.served = total(now.transactions('server', { service: server, scheme })) - total(before);
+  row.asked = total(now.transactions('client', { service: client, scheme }));
   await agent.expect('server', { service: server, scheme }, expected);
   const after = await agent.expect('client', { service: client, scheme }, sent.counts);
   assert.equal(after.lost(), 0);
   assert.equal(after.sum('http_requests_incomplete_total', { service: client }), 0);
   const measured = after.sum('http_client_request_duration_seconds_sum', { service: client, scheme });
   const ratio = measured / sent.seconds;
+  row.difference = ratio - 1;
   t.diagnostic(
     `${sent.total} requests; sum of durations: client ${sent.seconds.toFixed(3)} s, ours ${measured.toFixed(3)} s ` +
       `(${((ratio - 1) * 100).toFixed(2)} %)`,

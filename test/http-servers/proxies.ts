@@ -1,38 +1,17 @@
-/** The HTTP/1 servers of the tests, each in a unit of its own, in front of a Node.js server or that one alone. */
+/** Servers in front of a Node.js server, or that one alone, each in a unit of its own. */
 
-import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fromRoot } from '../../src/root.ts';
-import { type Certificate, canConnect, copyNode, freePort, start, until } from '../kernel/harness.ts';
-import { makeUnit } from '../kernel/unit.ts';
+import { type Certificate, copyNode, freePort } from '../kernel/harness.ts';
+import { type Running, startIn } from './programs.ts';
 
-export interface Running {
-  readonly service: string;
-  readonly port: number;
-}
-
-async function startIn(
-  t: TestContext,
-  name: string,
-  port: number,
-  program: string,
-  ...args: string[]
-): Promise<Running> {
-  const unit = makeUnit(t, name);
-  const [command, ...rest] = unit.command(program, ...args);
-  const child = start(t, command, rest);
-  await until(`${name} listens`, async () => {
-    assert.equal(child.process.exitCode, null, child.stderr());
-    return (await canConnect(port)) || undefined;
-  });
-  return { service: unit.name, port };
-}
-
-export async function startBackend(t: TestContext, folder: string): Promise<Running> {
+export async function startBackend(t: TestContext, folder: string, tls?: Certificate): Promise<Running> {
   const port = await freePort();
-  return startIn(t, 'backend', port, copyNode(folder), fromRoot('fixtures/servers/mixed-server.mjs'), String(port));
+  const secure = tls ? [tls.certificate, tls.key] : [];
+  const script = fromRoot('fixtures/servers/mixed-server.mjs');
+  return startIn(t, 'backend', port, copyNode(folder), script, String(port), ...secure);
 }
 
 export async function startNginxBefore(t: TestContext, backend: Running, tls: Certificate | undefined, folder: string) {
@@ -94,4 +73,33 @@ ProxyPass / http://127.0.0.1:${backend.port}/
 `,
   );
   return startIn(t, 'apache', port, '/usr/sbin/apache2', '-DFOREGROUND', '-f', join(folder, 'apache.conf'));
+}
+
+export async function startCaddyBefore(
+  t: TestContext,
+  backend: Running,
+  tls: Certificate | undefined,
+  folder: string,
+): Promise<Running> {
+  const port = await freePort();
+  writeFileSync(
+    join(folder, 'Caddyfile'),
+    `{
+  admin off
+  auto_https off
+}
+http${tls ? 's' : ''}://:${port} {
+  bind 127.0.0.1
+  ${tls ? `tls ${tls.certificate} ${tls.key}` : ''}
+  reverse_proxy 127.0.0.1:${backend.port}
+}
+`,
+  );
+  return startIn(t, 'caddy', port, ...caddyCommand(folder));
+}
+
+/** The Caddyfile of the folder. What it remembers of earlier runs stays in the folder too. */
+export function caddyCommand(folder: string): [string, ...string[]] {
+  const config = join(folder, 'Caddyfile');
+  return ['env', `HOME=${folder}`, 'caddy', 'run', '--adapter', 'caddyfile', '--config', config];
 }

@@ -25,7 +25,7 @@ export async function installPackages(names: readonly string[]): Promise<Map<str
   // Without systemd, invoke-rc.d starts nothing in runlevel 1; with it, these packages' units are masked meanwhile.
   const env = { ...process.env, RUNLEVEL: '1', DEBIAN_FRONTEND: 'noninteractive' };
   const units = existsSync('/run/systemd/system')
-    ? ['apache2', 'haproxy', 'stunnel4'].map((unit) => `${unit}.service`)
+    ? ['apache2', 'caddy', 'etcd', 'haproxy', 'stunnel4'].map((unit) => `${unit}.service`)
     : [];
   const unknown: string[] = [];
   for (const unit of units) if ((await run('systemctl', ['cat', unit])).status !== 0) unknown.push(unit);
