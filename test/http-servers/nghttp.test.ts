@@ -42,14 +42,16 @@ for (const isTls of [true, false]) {
       assert.notEqual(statuses.length, 0);
       for (const status of statuses) sent.add(`${method} ${status}`, 1);
     };
-    const paths = ['/f0', '/none', '/f256', '/f100000'].map((path) => url + path);
+    const files = ['/f0', '/f256', '/f100000'].map((path) => url + path);
+    const paths = [...files, `${url}/none`];
     for (let i = 0; i < RUNS; i++) {
       await send('GET', '--continuation', '-m', String(TIMES), '-b', '100', ...paths);
       await send('GET', '-c', '64', '-w', '12', '--no-dep', '-m', String(TIMES), ...paths);
-      await send('HEAD', '-H', ':method: HEAD', ...paths);
+      // nghttpd never ends the response to HEAD of what it does not have, where it is to send trailers.
+      await send('HEAD', '-H', ':method: HEAD', ...files);
       await send('POST', '-d', join(root, 'f16384'), '--trailer', 'x-sum: 2', `${url}/f1`);
     }
-    assert.equal(sent.total, RUNS * (2 * TIMES * paths.length + paths.length + 1));
+    assert.equal(sent.total, RUNS * (2 * TIMES * paths.length + files.length + 1));
     await expectCounts(row, agent, server.service, client.name, sent, before);
   });
 }
