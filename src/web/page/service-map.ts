@@ -7,6 +7,8 @@ import { type Layout, layOut, linkKey, type Place } from './map-layout.ts';
 import { levelOfRatio } from './tiles.ts';
 
 const MAX_EDGES = 40;
+/** Its text is 11 and 12 px high; smaller than this nobody reads it. */
+const SMALLEST_SCALE = 0.85;
 const BOX = { width: 132, height: 40, gapX: 104, gapY: 24, margin: 4 };
 /** A name longer than its box is cut; the table has it whole. */
 const NAME_LENGTH = 18;
@@ -68,7 +70,7 @@ function draw(graph: Graph, edges: readonly GraphEdge[]): SVGSVGElement {
   const height = Math.max(...layout.columns) * (BOX.height + BOX.gapY) - BOX.gapY + 2 * BOX.margin;
   const most = Math.max(...edges.map(({ rate }) => rate), Number.MIN_VALUE);
   const title = `${formatCount(ids.length)} services, ${formatCount(edges.length)} calls between them; the table below has all figures`;
-  return svg(
+  const drawing = svg(
     'svg',
     {
       class: 'graph',
@@ -81,6 +83,9 @@ function draw(graph: Graph, edges: readonly GraphEdge[]): SVGSVGElement {
     ...edges.map((edge) => drawEdge(edge, layout, height, most)),
     ...ids.map((id) => drawNode(graph, id, edges, layout, height)),
   );
+  // Where there is less room it scrolls.
+  drawing.style.minWidth = `${width * SMALLEST_SCALE}px`;
+  return drawing;
 }
 
 /** Middle of the left side. Each column stands in the middle of the height. */
