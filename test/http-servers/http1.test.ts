@@ -7,15 +7,9 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import {
-  type Certificate,
-  makeCertificate,
-  type RunningAgent,
-  sleep,
-  startAgent,
-  temporaryFolder,
-} from '../kernel/harness.ts';
+import { type Certificate, makeCertificate, type RunningAgent, sleep, temporaryFolder } from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
+import { startAgentUnderLoad } from './load.ts';
 import type { Running } from './programs.ts';
 import { startApacheBefore, startBackend, startCaddyBefore, startNginxBefore } from './proxies.ts';
 import { serve, total } from './rows.ts';
@@ -153,7 +147,7 @@ for (const isTls of [false, true]) {
       const backend = await startBackend(t, folder);
       const proxy = await start(t, backend, tls, folder);
       const curl = makeUnit(t, 'curl');
-      const agent = await startAgent(t);
+      const agent = await startAgentUnderLoad(t);
       const sent = await sendAll(curl, `${scheme}://127.0.0.1:${proxy.port}`, folder);
       await note(row, agent, proxy.service, curl.name, sent);
       await expectAll(t, agent, 'client', proxy.service, sent);
@@ -167,7 +161,7 @@ for (const isTls of [false, true]) {
     const tls = isTls ? await makeCertificate(folder) : undefined;
     const server = await startBackend(t, folder, tls);
     const curl = makeUnit(t, 'curl');
-    const agent = await startAgent(t);
+    const agent = await startAgentUnderLoad(t);
     const sent = await sendAll(curl, `${scheme}://127.0.0.1:${server.port}`, folder);
     await note(row, agent, server.service, curl.name, sent);
     await expectEnds(t, row, agent, server.service, curl.name, sent);
