@@ -10,7 +10,7 @@ import type { TestContext } from 'node:test';
 import { type Certificate, makeCertificate, type RunningAgent, sleep, temporaryFolder } from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startAgentUnderLoad } from './load.ts';
-import type { Running } from './programs.ts';
+import { mapOpenSsl, type Running } from './programs.ts';
 import { startApacheBefore, startBackend, startCaddyBefore, startNginxBefore } from './proxies.ts';
 import { serve, total } from './rows.ts';
 import type { Row } from './table.ts';
@@ -147,6 +147,7 @@ for (const isTls of [false, true]) {
       const backend = await startBackend(t, folder);
       const proxy = await start(t, backend, tls, folder);
       const curl = makeUnit(t, 'curl');
+      if (isTls) await mapOpenSsl(t);
       const agent = await startAgentUnderLoad(t);
       const sent = await sendAll(curl, `${scheme}://127.0.0.1:${proxy.port}`, folder);
       await note(row, agent, proxy.service, curl.name, sent);
@@ -161,6 +162,7 @@ for (const isTls of [false, true]) {
     const tls = isTls ? await makeCertificate(folder) : undefined;
     const server = await startBackend(t, folder, tls);
     const curl = makeUnit(t, 'curl');
+    if (isTls) await mapOpenSsl(t);
     const agent = await startAgentUnderLoad(t);
     const sent = await sendAll(curl, `${scheme}://127.0.0.1:${server.port}`, folder);
     await note(row, agent, server.service, curl.name, sent);
