@@ -82,12 +82,13 @@ async function sendAll(unit: Unit, base: string, folder: string): Promise<Sent> 
 
 /** What is counted, for the table: once it is all, or nothing more comes. */
 async function note(row: Row, agent: RunningAgent, server: string, client: string, { counts }: Sent): Promise<void> {
-  row.sent = total(counts);
+  const sent = total(counts);
+  row.sent = sent;
   for (let i = 0; i < SETTLE_ROUNDS; i++) {
     const exposition = await agent.scrape();
     row.served = total(exposition.transactions('server', { service: server }));
     row.asked = total(exposition.transactions('client', { service: client }));
-    if (row.served >= row.sent && row.asked >= row.sent) return;
+    if (row.served >= sent && row.asked >= sent) return;
     await sleep(100);
   }
 }

@@ -72,7 +72,7 @@ for (const isTls of [false, true]) {
         `${role}: ${counted} counted of ${least} to ${most}; ${(100 * share).toFixed(2)} % of ${total(last)} unknown, ` +
           `${incomplete} incomplete; ${[...found].map(([key, n]) => `${key}: ${n}`).join(', ')}`,
       );
-      row.sent = least;
+      row.sent = `${least} to ${most}`;
       row[role === 'server' ? 'served' : 'asked'] = counted;
       assert.ok(counted >= least && counted <= most, `${counted} of ${least} to ${most}`);
       assert.ok([...found.keys()].every((key) => /^(GET|unknown) (200|404|unknown|0)$/.test(key)));
