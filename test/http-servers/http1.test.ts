@@ -7,16 +7,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import {
-  type Certificate,
-  makeCertificate,
-  type RunningAgent,
-  sleep,
-  startAgent,
-  temporaryFolder,
-} from '../kernel/harness.ts';
+import { type Certificate, makeCertificate, type RunningAgent, sleep, temporaryFolder } from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
-import type { Running } from './programs.ts';
+import { startAgentUnderLoad } from './load.ts';
+import { mapOpenSsl, type Running } from './programs.ts';
 import { startApacheBefore, startBackend, startCaddyBefore, startNginxBefore } from './proxies.ts';
 import { serve, total } from './rows.ts';
 import type { Row } from './table.ts';
@@ -88,12 +82,13 @@ async function sendAll(unit: Unit, base: string, folder: string): Promise<Sent> 
 
 /** What is counted, for the table: once it is all, or nothing more comes. */
 async function note(row: Row, agent: RunningAgent, server: string, client: string, { counts }: Sent): Promise<void> {
-  row.sent = total(counts);
+  const sent = total(counts);
+  row.sent = sent;
   for (let i = 0; i < SETTLE_ROUNDS; i++) {
     const exposition = await agent.scrape();
     row.served = total(exposition.transactions('server', { service: server }));
     row.asked = total(exposition.transactions('client', { service: client }));
-    if (row.served >= row.sent && row.asked >= row.sent) return;
+    if (row.served >= sent && row.asked >= sent) return;
     await sleep(100);
   }
 }
@@ -153,7 +148,8 @@ for (const isTls of [false, true]) {
       const backend = await startBackend(t, folder);
       const proxy = await start(t, backend, tls, folder);
       const curl = makeUnit(t, 'curl');
-      const agent = await startAgent(t);
+      if (isTls) await mapOpenSsl(t);
+      const agent = await startAgentUnderLoad(t);
       const sent = await sendAll(curl, `${scheme}://127.0.0.1:${proxy.port}`, folder);
       await note(row, agent, proxy.service, curl.name, sent);
       await expectAll(t, agent, 'client', proxy.service, sent);
@@ -167,7 +163,8 @@ for (const isTls of [false, true]) {
     const tls = isTls ? await makeCertificate(folder) : undefined;
     const server = await startBackend(t, folder, tls);
     const curl = makeUnit(t, 'curl');
-    const agent = await startAgent(t);
+    if (isTls) await mapOpenSsl(t);
+    const agent = await startAgentUnderLoad(t);
     const sent = await sendAll(curl, `${scheme}://127.0.0.1:${server.port}`, folder);
     await note(row, agent, server.service, curl.name, sent);
     await expectEnds(t, row, agent, server.service, curl.name, sent);

@@ -4,10 +4,10 @@
  */
 
 import assert from 'node:assert/strict';
-import { makeCertificate, startAgent, temporaryFolder } from '../kernel/harness.ts';
+import { makeCertificate, temporaryFolder } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
 import { FILE_SERVERS } from './file-servers.ts';
-import { expectBoth, load, Sent, warmUp, writeFiles } from './load.ts';
+import { expectBoth, load, Sent, startAgentUnderLoad, warmUp, writeFiles } from './load.ts';
 import { serve } from './rows.ts';
 
 for (const { name, packages, start, loads } of FILE_SERVERS) {
@@ -17,7 +17,7 @@ for (const { name, packages, start, loads } of FILE_SERVERS) {
       const folder = temporaryFolder(t);
       writeFiles(folder);
       const tls = isTls ? await makeCertificate(folder) : undefined;
-      const agent = await startAgent(t);
+      const agent = await startAgentUnderLoad(t);
       const { service, port } = await start(t, tls, folder);
       const base = `${isTls ? 'https' : 'http'}://127.0.0.1:${port}`;
       const all = loads(folder);

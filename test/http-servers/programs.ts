@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { type Child, canConnect, start, until } from '../kernel/harness.ts';
+import { type Child, canConnect, PYTHON, start, until } from '../kernel/harness.ts';
 import { makeUnit } from '../kernel/unit.ts';
 
 export interface Running {
@@ -44,6 +44,15 @@ export async function startReady(
     return child.stdout().includes('ready') || undefined;
   });
   return { service: unit.name, port };
+}
+
+/**
+ * A process that has Debian's OpenSSL mapped, for servers that do not: a library is attached when a process that maps it is
+ * looked at, and a curl that lives for a few milliseconds may be gone by then.
+ */
+export async function mapOpenSsl(t: TestContext): Promise<void> {
+  const child = start(t, PYTHON, ['-uc', 'import ssl, time; print("ready"); time.sleep(600)']);
+  await until('OpenSSL is mapped', () => child.stdout().includes('ready') || undefined);
 }
 
 function assertRuns(name: string, child: Child): void {

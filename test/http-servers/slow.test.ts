@@ -10,6 +10,7 @@ import { makeCertificate, startAgent, temporaryFolder } from '../kernel/harness.
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { FILE_SERVERS, nginx } from './file-servers.ts';
 import { Sent, writeFiles } from './load.ts';
+import { mapOpenSsl } from './programs.ts';
 import { serve } from './rows.ts';
 import { expectCounts, seen } from './seen.ts';
 
@@ -32,6 +33,7 @@ for (const isTls of [true, false]) {
       writeFileSync(join(root, 'slow'), '');
       truncateSync(join(root, 'slow'), SECONDS * 2 ** 20 + 1000);
       const tls = isTls ? await makeCertificate(folder) : undefined;
+      if (isTls) await mapOpenSsl(t);
       const agent = await startAgent(t);
       const { service, port } = await server.start(t, tls, folder);
       const base = `${isTls ? 'https' : 'http'}://127.0.0.1:${port}`;

@@ -14,7 +14,7 @@ import {
   until,
 } from '../kernel/harness.ts';
 import { makeUnit, runInUnit } from '../kernel/unit.ts';
-import { type Running, startReady } from './programs.ts';
+import { mapOpenSsl, type Running, startReady } from './programs.ts';
 import { startApacheBefore, startBackend } from './proxies.ts';
 import { serve } from './rows.ts';
 import { seen } from './seen.ts';
@@ -116,6 +116,7 @@ for (const isTls of [false, true]) {
   serve(events, async (t, row) => {
     const { folder, tls, client } = await prepare(t);
     const backend = await startBackend(t, folder, tls);
+    if (isTls) await mapOpenSsl(t);
     const agent = await startAgent(t);
     const get = (unit: typeof client, path: string) =>
       runInUnit(unit, ['curl', ...CURL, '-kN', `${scheme}://127.0.0.1:${backend.port}${path}`]);

@@ -17,7 +17,8 @@ export interface Case {
 }
 
 export interface Row extends Case {
-  sent: number;
+  /** A range where the clock tells which requests count. */
+  sent: number | string;
   /** At the server, and at the client; undefined where it is not looked at. */
   served: number | undefined;
   asked: number | undefined;
