@@ -39,7 +39,7 @@ const NOTHING = { programs: [], doctor: undefined, features: [], tests: [] };
  * Files of test/kernel/ for which guests lack something: the demo's own files, hey, a compiler, an unhurried clock. Hostile
  * files are read by no kernel.
  */
-const NOT_IN_GUESTS = ['demo', 'go', 'hostile-files', 'seccomp', 'start-orders'];
+const NOT_IN_GUESTS = ['demo', 'go', 'hostile-files', 'io-uring', 'seccomp', 'start-orders'];
 
 function testsInGuests(): string[] {
   const files = readdirSync(fromRoot('build/test/kernel')).filter((name) => name.endsWith('.test.js'));
