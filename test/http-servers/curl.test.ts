@@ -16,6 +16,7 @@ import {
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startNghttpd } from './file-servers.ts';
 import { LARGE, Sent, writeFiles } from './load.ts';
+import { readStatuses } from './nghttp.ts';
 import { mapOpenSsl, type Running } from './programs.ts';
 import { startApacheBefore, startBackend } from './proxies.ts';
 import { serve } from './rows.ts';
@@ -133,8 +134,11 @@ serve({ ...upgrade, client: 'nghttp -u', what: 'h2c by Upgrade' }, async (t, row
   const client = makeUnit(t, 'nghttp');
   const sent = new Sent();
   for (let i = 0; i < RUNS; i++) {
-    await runInUnit(client, ['nghttp', '-nu', `${url}/200/10/length/0`, `${url}/404/10/length/0`]);
-    for (const key of ['GET 200', 'GET 404']) sent.add(key, 1);
+    const paths = ['/200/10/length/0', '/404/10/length/0'].map((path) => url + path);
+    const statuses = readStatuses(await runInUnit(client, ['nghttp', '-nsu', ...paths]));
+    for (const status of statuses) sent.add(`GET ${status}`, 1);
   }
-  await expectCounts(row, agent, apache.service, client.name, sent, new Map());
+  assert.deepEqual([...sent.counts.keys()].sort(), ['GET 200', 'GET 404']);
+  // At times Apache closes the connection behind the first response, and nghttp says that the second request had none.
+  await expectCounts(row, agent, apache.service, client.name, sent, new Map(), 2 * RUNS - sent.total);
 });
