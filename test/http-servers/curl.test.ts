@@ -16,6 +16,7 @@ import {
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startNghttpd } from './file-servers.ts';
 import { LARGE, Sent, writeFiles } from './load.ts';
+import { readStatuses } from './nghttp.ts';
 import { mapOpenSsl, type Running } from './programs.ts';
 import { startApacheBefore, startBackend } from './proxies.ts';
 import { serve } from './rows.ts';
@@ -56,7 +57,7 @@ for (const isTls of [true, false]) {
       const second = [...SINK, `${url}/none`];
       await curl(client, ...SINK, `${url}/f${i % 2 ? 0 : 4096}`, ...(isTls ? second : []));
       if (!isTls) await curl(client, ...second);
-      await curl(client, '-I', `${url}/f100`);
+      await curl(client, ...SINK, '-I', `${url}/f100`);
       await curl(client, ...SINK, '-X', 'DELETE', `${url}/f1`);
       await curl(client, ...SINK, '-T', join(root, 'f100000'), `${url}/f1`);
       await curl(client, ...SINK, '-d', '@/etc/passwd', `${url}/f256`);
@@ -121,7 +122,8 @@ serve({ ...upgrade, client: 'curl --http2', what: 'h2c by Upgrade' }, async (t, 
   for (let i = 0; i < RUNS; i++) {
     await curl(client, ...SINK, `${url}/200/4000/length/0`);
     await curl(client, ...SINK, `${url}/404/10/chunked/0`);
-    await curl(client, '-I', `${url}/200/10/length/0`);
+    // Its output is a socket, and the response of HTTP/1.1 that it would show there one without a request.
+    await curl(client, ...SINK, '-I', `${url}/200/10/length/0`);
     for (const key of ['GET 200', 'GET 404', 'HEAD 200']) sent.add(key, 1);
   }
   await expectCounts(row, agent, apache.service, client.name, sent, new Map());
@@ -132,8 +134,11 @@ serve({ ...upgrade, client: 'nghttp -u', what: 'h2c by Upgrade' }, async (t, row
   const client = makeUnit(t, 'nghttp');
   const sent = new Sent();
   for (let i = 0; i < RUNS; i++) {
-    await runInUnit(client, ['nghttp', '-nu', `${url}/200/10/length/0`, `${url}/404/10/length/0`]);
-    for (const key of ['GET 200', 'GET 404']) sent.add(key, 1);
+    const paths = ['/200/10/length/0', '/404/10/length/0'].map((path) => url + path);
+    const statuses = readStatuses(await runInUnit(client, ['nghttp', '-nsu', ...paths]));
+    for (const status of statuses) sent.add(`GET ${status}`, 1);
   }
-  await expectCounts(row, agent, apache.service, client.name, sent, new Map());
+  assert.deepEqual([...sent.counts.keys()].sort(), ['GET 200', 'GET 404']);
+  // At times Apache closes the connection behind the first response, and nghttp says that the second request had none.
+  await expectCounts(row, agent, apache.service, client.name, sent, new Map(), 2 * RUNS - sent.total);
 });

@@ -9,6 +9,7 @@ import { makeCertificate, startAgent, temporaryFolder } from '../kernel/harness.
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startNghttpd } from './file-servers.ts';
 import { Sent, writeFiles } from './load.ts';
+import { readStatuses } from './nghttp.ts';
 import { serve } from './rows.ts';
 import { expectCounts, seen } from './seen.ts';
 
@@ -16,12 +17,6 @@ const RUNS = 20;
 /** Of each path. */
 const TIMES = 10;
 const SERVER_FLAGS = ['--trailer', 'x-sum: 1', '-b', '200', '--push=/f256=/f1,/f100', '-c', '256'];
-
-/** Lines of `nghttp --stat`: `id responseEnd requestStart process code size path`; a star marks what was pushed. */
-function readStatuses(text: string): string[] {
-  const lines = [...text.matchAll(/^\s*\d+\s+\+\S+\s+(\*)?\s*\+\S+\s+\S+\s+(\d{3})\s+\S+\s+\S+$/gm)];
-  return lines.filter(([, pushed]) => pushed === undefined).map(([, , status]) => status!);
-}
 
 for (const isTls of [true, false]) {
   const what = 'padding, CONTINUATION, trailers, push, small tables and windows';

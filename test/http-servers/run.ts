@@ -45,6 +45,7 @@ async function main(names: readonly string[]): Promise<number> {
   const code = await new Promise<number>((resolve) => child.on('close', (status) => resolve(status ?? 1)));
   const rows = readRows();
   if (names.length === 0 && !process.env.CI) writeFileSync(fromRoot('test/http-servers.md'), renderTable(rows));
+  else process.stdout.write(renderTable(rows));
   for (const { server, protocol, client, result } of rows) {
     if (result.startsWith('not run')) process.stdout.write(`${server}, ${protocol}, ${client}: ${result}\n`);
   }

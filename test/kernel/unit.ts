@@ -40,7 +40,7 @@ export function makeUnit(t: TestContext, role: string): Unit {
       for (const pid of pids()) end(pid, i < 20 ? 'SIGTERM' : 'SIGKILL');
       await sleep(50);
     }
-    rmdirSync(folder);
+    await remove(folder);
   });
   return {
     name,
@@ -69,6 +69,19 @@ export async function runInUnit(
     );
   }
   return (await running).stdout;
+}
+
+/** The kernel is done with a process a little later than the list of processes is: until then the folder is busy. */
+async function remove(folder: string): Promise<void> {
+  for (let i = 0; ; i++) {
+    try {
+      rmdirSync(folder);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || i === 100) throw error;
+      await sleep(50);
+    }
+  }
 }
 
 /** It may have ended by itself meanwhile. */
