@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { fromRoot } from '../src/root.ts';
+import { makeCertificate } from '../test/kernel/harness.ts';
 
 const run = promisify(execFile);
 const REQUESTS = Number(process.env.BENCH_REQUESTS ?? 100_000);
@@ -25,23 +26,7 @@ function resident(pid: number): string {
 
 export async function benchMemory(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'plainsight-bench-'));
-  const key = join(folder, 'key.pem');
-  const certificate = join(folder, 'cert.pem');
-  await run('openssl', [
-    'req',
-    '-x509',
-    '-nodes',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-subj',
-    '/CN=localhost',
-    '-keyout',
-    key,
-    '-out',
-    certificate,
-  ]);
+  const { certificate, key } = await makeCertificate(folder);
   writeFileSync(
     join(folder, 'nginx.conf'),
     `daemon off; pid ${folder}/pid; error_log stderr; worker_processes 1; user root; events {}

@@ -32,6 +32,7 @@ import { arm64 } from '../src/probes/arm64-decoder.ts';
 import { followCode } from '../src/probes/control-flow.ts';
 import { x64 } from '../src/probes/x64-decoder.ts';
 import { fromRoot } from '../src/root.ts';
+import { makeCertificate } from '../test/kernel/harness.ts';
 
 const run = promisify(execFile);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
@@ -113,20 +114,7 @@ class Nginx {
     )) {
       copyFileSync(realpathSync(path!), join(folder, name!));
     }
-    await run('openssl', [
-      ...[
-        'req',
-        '-x509',
-        '-nodes',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:prime256v1',
-        '-subj',
-        '/CN=localhost',
-      ],
-      ...['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
-    ]);
+    await makeCertificate(folder);
     writeFileSync(
       join(folder, 'nginx.conf'),
       `daemon off; pid ${folder}/pid; error_log stderr; worker_processes 1; worker_cpu_affinity 1; user root; events {}

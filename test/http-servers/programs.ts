@@ -11,37 +11,40 @@ export interface Running {
 }
 
 /** Returns when it accepts connections. */
-export async function startIn(
+export function startIn(
   t: TestContext,
   name: string,
   port: number,
   program: string,
   ...args: string[]
 ): Promise<Running> {
-  const unit = makeUnit(t, name);
-  const [command, ...rest] = unit.command(program, ...args);
-  const child = start(t, command, rest);
-  await until(`${name} listens`, async () => {
-    assertRuns(name, child);
-    return (await canConnect(port)) || undefined;
-  });
-  return { service: unit.name, port };
+  return startWhen(t, name, port, [program, ...args], async () => canConnect(port));
 }
 
 /** Returns when it has printed `ready`. */
-export async function startReady(
+export function startReady(
   t: TestContext,
   name: string,
   port: number,
   program: string,
   ...args: string[]
 ): Promise<Running> {
+  return startWhen(t, name, port, [program, ...args], async (child) => child.stdout().includes('ready'));
+}
+
+async function startWhen(
+  t: TestContext,
+  name: string,
+  port: number,
+  words: readonly [string, ...string[]],
+  isReady: (child: Child) => Promise<boolean>,
+): Promise<Running> {
   const unit = makeUnit(t, name);
-  const [command, ...rest] = unit.command(program, ...args);
-  const child = start(t, command, rest);
-  await until(`${name} is ready`, () => {
+  const [command, ...args] = unit.command(...words);
+  const child = start(t, command, args);
+  await until(`${name} is ready`, async () => {
     assertRuns(name, child);
-    return child.stdout().includes('ready') || undefined;
+    return (await isReady(child)) || undefined;
   });
   return { service: unit.name, port };
 }
