@@ -153,8 +153,8 @@ static __always_inline void fill_data(struct data_event *event, const struct chu
  * Over the segments of an iovec, four at a time: each way out of a loop is a state of its own for the verifier in all that
  * follows. The body also sees up to three indices behind the last segment.
  */
-#define FOR_EACH_SEGMENT(i, segments)                                                 \
-	for (__u32 group = 0; group < MAX_SEGMENTS && group < (segments); group += 4) \
+#define FOR_EACH_SEGMENT(i, segments)                                                             \
+	for (__u32 group = 0; group < MAX_SEGMENTS && group < MASKED(segments, 63); group += 4) \
 		for (__u32 i = group; i < group + 4; i++)
 
 /* 0 or an error. Another thread may have changed what the system call took: the length is cut to what smaller() takes. */

@@ -261,11 +261,10 @@ __noinline int emit_frames(__u64 id, __u64 position, __u64 address, __u64 shape,
 	base = address + offset;
 	here = rest;
 #ifdef CAPTURES_SEGMENTS
-	segment = offset ? frames->segment : 0;
-	if (segments) {
-		base = frames->base;
-		here = offset ? frames->here : 0;
-	}
+	/* No branches here either: each would double the states of all steps. */
+	segment = frames->segment & all_if(offset);
+	base = (frames->base & all_if(segments)) | (base & ~all_if(segments));
+	here = (frames->here & all_if(offset) & all_if(segments)) | (here & ~all_if(segments));
 #endif
 	if (rest < SMALL_CHUNK)
 		EMIT_FRAMES(SMALL_CHUNK, 4);

@@ -27,29 +27,43 @@
 #define WORD(a, b, c, d) ((__u64)(a) | (b) << 8 | (c) << 16 | (d) << 24)
 
 /*
- * How often "HTTP/1." stands there. Of its seven bytes four are at a multiple of 4, wherever it begins. No branches, as elsewhere:
- * the product is 0 where one factor is. A product that overflows to 0 counts too; that is rare, and harmless.
+ * How often "HTTP/1." stands in up to COUNTED_AT_ONCE bytes, or -1: they cannot be read. Of its seven bytes four are at a multiple
+ * of 4, wherever it begins. No branches, as elsewhere: the product is 0 where one factor is. A product that overflows to 0
+ * counts too; that is rare, and harmless.
  */
+__noinline int count_window(__u64 address, __u64 length)
+{
+	__u32 words[32] = {}, found = 0;
+
+	if (bpf_probe_read_user(words, MASKED(length, 127), (void *)address))
+		return -1;
+	for (__u32 i = 0; i < COUNTED_AT_ONCE / 4; i++) {
+		__u64 word = words[i], product;
+
+		product = (word ^ WORD('H', 'T', 'T', 'P')) * (word ^ WORD('T', 'T', 'P', '/')) *
+			  (word ^ WORD('T', 'P', '/', '1')) * (word ^ WORD('P', '/', '1', '.'));
+		product = (product | -product) >> 63;
+		asm volatile("" : "+r"(product)); /* the compiler would see the comparison, and branch */
+		found += 1 - product;
+	}
+	return found;
+}
+
+/* In the first COUNTED_BYTES. */
 __noinline int count_starts(__u64 address, __u64 length)
 {
 	__u64 left = smaller(length & 0xffffffff, COUNTED_BYTES), found = 0;
-	__u32 words[32];
 
 	for (__u32 at = 0; at < COUNTED_BYTES; at += COUNTED_AT_ONCE) {
-		__u64 n = MASKED(smaller(left, COUNTED_AT_ONCE), 127);
+		__u64 n = smaller(left, COUNTED_AT_ONCE);
+		int here;
 
 		if (!left)
 			break;
-		__builtin_memset(words, 0, sizeof(words));
-		if (bpf_probe_read_user(words, n, (void *)(address + at)))
+		here = count_window(address + at, n);
+		if (here < 0)
 			break;
-		for (__u32 i = 0; i < COUNTED_AT_ONCE / 4; i++) {
-			__u64 word = words[i], product;
-
-			product = (word ^ WORD('H', 'T', 'T', 'P')) * (word ^ WORD('T', 'T', 'P', '/')) *
-				  (word ^ WORD('T', 'P', '/', '1')) * (word ^ WORD('P', '/', '1', '.'));
-			found += 1 - ((product | -product) >> 63);
-		}
+		found += (__u32)here;
 		left -= n;
 	}
 	return found;
