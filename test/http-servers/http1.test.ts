@@ -1,13 +1,24 @@
 /**
  * HTTP/1 of real servers under curl: 5,000 requests of mixed methods, statuses, sizes and framings, each counted once by every
  * process that has a part in it; the durations are those that the client measured.
+ *
+ * A proxy may give up its upstream connection in the middle of a response and end what it sends as if that were all (Caddy 2.6
+ * does, once in some ten thousand). curl then has fewer bytes than it asked for: the proxy's request is one that was reset.
  */
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { type Certificate, makeCertificate, type RunningAgent, sleep, temporaryFolder } from '../kernel/harness.ts';
+import { inspect } from 'node:util';
+import {
+  type Certificate,
+  makeCertificate,
+  type RunningAgent,
+  settled,
+  sleep,
+  temporaryFolder,
+} from '../kernel/harness.ts';
 import { makeUnit, runInUnit, type Unit } from '../kernel/unit.ts';
 import { startAgentUnderLoad } from './load.ts';
 import { mapOpenSsl, type Running } from './programs.ts';
@@ -24,6 +35,8 @@ const LARGE = 10_000_000;
 const FRAMINGS = ['length', 'chunked', 'length', 'close'];
 const TOLERANCE = 0.02;
 const SETTLE_ROUNDS = 30;
+/** Of REQUESTS. */
+const MOST_CUT = 5;
 
 /** One in a hundred is of HTTP/1.0, one in five hundred is large. */
 function section(i: number, base: string, folder: string): string {
@@ -35,7 +48,7 @@ function section(i: number, base: string, folder: string): string {
   const lines = [
     `url = "${base}/${status}/${size}/${how}/${2 * (i % 13)}"`,
     'output = "/dev/null"',
-    'write-out = "%{method} %{http_code} %{time_pretransfer} %{time_total}\\n"',
+    `write-out = "%{method} %{http_code} %{time_pretransfer} %{time_total} %{size_download} ${method === 'HEAD' ? 0 : size}\\n"`,
     // Apache answers ALPN of HTTP/1.0 alone with http/1.1, which OpenSSL does not let pass (RFC 7301 section 3.2).
     ...(i % 100 === 99 ? ['http1.0', 'no-alpn'] : ['http1.1']),
     ...['insecure', 'silent', 'show-error'],
@@ -51,7 +64,13 @@ function section(i: number, base: string, folder: string): string {
 
 interface Sent {
   readonly counts: Map<string, number>;
+  /** Those of them whose response was shorter than what was asked for. */
+  readonly cut: Map<string, number>;
   readonly seconds: number;
+}
+
+function add(counts: Map<string, number>, key: string, count = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + count);
 }
 
 async function sendAll(unit: Unit, base: string, folder: string): Promise<Sent> {
@@ -69,15 +88,17 @@ async function sendAll(unit: Unit, base: string, folder: string): Promise<Sent> 
     }),
   );
   const counts = new Map<string, number>();
+  const cut = new Map<string, number>();
   let seconds = 0;
   for (const line of outputs.join('').trim().split('\n')) {
-    const [method, status, before, total] = line.split(' ');
-    const key = `${method} ${status}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+    const [method, status, before, total, received, asked] = line.split(' ');
+    add(counts, `${method} ${status}`);
+    if (received !== asked) add(cut, `${method} ${status}`);
     seconds += Number(total) - Number(before);
   }
   assert.equal(total(counts), REQUESTS);
-  return { counts, seconds };
+  assert.ok(total(cut) <= MOST_CUT, inspect(cut));
+  return { counts, cut, seconds };
 }
 
 /** What is counted, for the table: once it is all, or nothing more comes. */
@@ -110,6 +131,30 @@ async function expectAll(
   assert.equal(exposition.sum('http_requests_incomplete_total', { service }), 0, exposition.text);
   assert.equal(exposition.lost(), 0);
   return measured;
+}
+
+/** Both ends of what a proxy asks for. Where it was cut, its server may have sent it all before. */
+async function expectUpstream(t: TestContext, agent: RunningAgent, proxy: string, backend: string, sent: Sent) {
+  if (sent.cut.size === 0) {
+    await expectAll(t, agent, 'client', proxy, sent);
+    await expectAll(t, agent, 'server', backend, sent);
+    return;
+  }
+  t.diagnostic(`${proxy} has cut responses: ${inspect(sent.cut)}`);
+  const whole = new Map(sent.counts);
+  for (const [key, count] of sent.cut) add(whole, key, -count);
+  await agent.expect('client', { service: proxy }, whole);
+  await settled(agent, (exposition) => {
+    const incomplete = (service: string) => exposition.sum('http_requests_incomplete_total', { service });
+    assert.equal(
+      exposition.sum('http_requests_incomplete_total', { service: proxy, reason: 'reset' }),
+      total(sent.cut),
+    );
+    assert.equal(incomplete(proxy), total(sent.cut));
+    assert.ok(incomplete(backend) <= total(sent.cut));
+    assert.equal(total(exposition.transactions('server', { service: backend })) + incomplete(backend), REQUESTS);
+    assert.equal(exposition.lost(), 0);
+  });
 }
 
 /** Both ends of what curl sent; the durations are its own. */
@@ -152,8 +197,7 @@ for (const isTls of [false, true]) {
       const agent = await startAgentUnderLoad(t);
       const sent = await sendAll(curl, `${scheme}://127.0.0.1:${proxy.port}`, folder);
       await note(row, agent, proxy.service, curl.name, sent);
-      await expectAll(t, agent, 'client', proxy.service, sent);
-      await expectAll(t, agent, 'server', backend.service, sent);
+      await expectUpstream(t, agent, proxy.service, backend.service, sent);
       await expectEnds(t, row, agent, proxy.service, curl.name, sent);
     });
   }
