@@ -14,6 +14,7 @@
       'native/features.cc',
       'native/fault-guard.cc',
       'native/file-pages.cc',
+      'native/kernel-types.cc',
       'native/link.cc',
       'native/loaded-object.cc',
       'native/log.cc',
@@ -33,8 +34,10 @@
     'libraries': ['-l:libbpf.a', '-lelf', '-lz'],
     # wrap: Debian's libbpf.a is compiled for executables (PIE), which may reach stderr of libc directly; a shared object
     # may not, so that one variable is replaced by one of ours (native/log.cc).
+    # wrap, too: the kernel's types are read once (native/kernel-types.h).
     # nodelete: a worker that exits would unload the code that handles SIGBUS and libbpf's messages.
     'ldflags': ['-Wl,-z,relro', '-Wl,-z,now', '-Wl,-z,noexecstack', '-Wl,-z,nodelete', '-Wl,--exclude-libs,ALL',
-                '-Wl,--gc-sections', '-Wl,--as-needed', '-Wl,--wrap=stderr'],
+                '-Wl,--gc-sections', '-Wl,--as-needed', '-Wl,--wrap=stderr',
+                '-Wl,--wrap=btf__load_vmlinux_btf', '-Wl,--wrap=btf__free'],
   }],
 }

@@ -153,7 +153,7 @@ static __always_inline void fill_data(struct data_event *event, const struct chu
  * Over the segments of an iovec, four at a time: each way out of a loop is a state of its own for the verifier in all that
  * follows. The body also sees up to three indices behind the last segment.
  */
-#define FOR_EACH_SEGMENT(i, segments)                                                             \
+#define FOR_EACH_SEGMENT(i, segments)                                                           \
 	for (__u32 group = 0; group < MAX_SEGMENTS && group < MASKED(segments, 63); group += 4) \
 		for (__u32 i = group; i < group + 4; i++)
 

@@ -11,6 +11,7 @@
 #include "bpf-object.h"
 #include "features.h"
 #include "file-pages.h"
+#include "kernel-types.h"
 #include "link.h"
 #include "log.h"
 #include "mapped-file.h"
@@ -42,9 +43,10 @@ void set_log(const Napi::CallbackInfo &info)
 		throw Napi::TypeError::New(info.Env(), "callback must be a function or undefined");
 }
 
-/* trimMemory(): malloc keeps what the load of an object needed, some 7 MB for the kernel's types alone. */
+/* trimMemory(): what the load of objects needed, which is the kernel's types and what malloc keeps */
 void trim_memory(const Napi::CallbackInfo &)
 {
+	forget_kernel_types();
 	malloc_trim(0);
 }
 

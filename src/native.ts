@@ -146,7 +146,7 @@ export interface Native {
   probeFeature(feature: KernelFeature): ProbeResult;
   /** Called with libbpf's own messages after the call that caused them; undefined silences them. */
   setLog(callback: ((level: 'warn' | 'info' | 'debug', message: string) => void) | undefined): void;
-  /** Gives memory that malloc keeps for later back to the system. */
+  /** Gives back what the load of objects needed: the kernel's types, and what malloc keeps for later. */
   trimMemory(): void;
   /**
    * Unmaps what lies mapped of program files and libraries; what is in use comes back from the page cache. Returns how many

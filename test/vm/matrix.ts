@@ -37,9 +37,9 @@ const NOTHING = { programs: [], doctor: undefined, features: [], tests: [] };
 
 /**
  * Files of test/kernel/ for which guests lack something: the demo's own files, hey, a compiler, an unhurried clock. Hostile
- * files are read by no kernel.
+ * files and recorded ones are read by no kernel, and pipelines ask nothing of it that other tests do not.
  */
-const NOT_IN_GUESTS = ['demo', 'go', 'hostile-files', 'io-uring', 'seccomp', 'start-orders'];
+const NOT_IN_GUESTS = ['demo', 'go', 'hostile-files', 'io-uring', 'pipelines', 'record', 'seccomp', 'start-orders'];
 
 function testsInGuests(): string[] {
   const files = readdirSync(fromRoot('build/test/kernel')).filter((name) => name.endsWith('.test.js'));
