@@ -122,7 +122,7 @@ export function loadCases(): Case[] {
 export const OWNER: Owner = { pid: 7, comm: 'web', namespace: '', pod: '', container: '', service: 'web' };
 
 export function connectionInfo(id: number | string): ConnectionInfo {
-  return { id, owner: OWNER, scheme: 'https', local: undefined, remote: undefined };
+  return { id, owner: OWNER, scheme: 'http', local: undefined, remote: undefined };
 }
 
 function grpcText(grpc: GrpcCall | undefined): string {

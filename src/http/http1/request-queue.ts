@@ -6,6 +6,7 @@
 import type { ConnectionInfo, Role, TraceContext, Transaction } from '../../stream/contract.ts';
 
 import { METHODS } from './methods.ts';
+import type { StartLine } from './start-line.ts';
 
 /** Deeper pipelines than this are no longer paired: h2load and wrk go to a few hundred at most. */
 export const MAX_OUTSTANDING = 1024;
@@ -24,7 +25,12 @@ export class RequestQueue {
     return this.count === MAX_OUTSTANDING;
   }
 
-  push(timeNs: number, method: number, minor: number, afterOrphan: boolean, trace: TraceContext | undefined): void {
+  push(
+    timeNs: number,
+    { method, minor }: Pick<StartLine, 'method' | 'minor'>,
+    afterOrphan: boolean,
+    trace: TraceContext | undefined,
+  ): void {
     if (this.count === this.#timesNs.length) this.#grow();
     const at = (this.#first + this.count) % this.#timesNs.length;
     this.#timesNs[at] = timeNs;

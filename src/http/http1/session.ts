@@ -4,19 +4,7 @@
  * Which direction carries requests is learnt from the first start line, and unlearnt when a start line contradicts it
  * before the first transaction: a body that was joined midway can look like anything.
  *
- * Rules of pairing. A response pairs with the oldest outstanding request. When something is hidden or not understood:
- *  1. In the response direction: every outstanding request is counted incomplete, as the count of responses is unknown.
- *  2. In the request direction: the outstanding requests keep their responses, as what comes later cannot shift them. But
- *     unseen requests may follow.
- *  3. After either, responses beyond the outstanding requests are passed over silently and requests are counted incomplete,
- *     up to a clean point: the start of a request while nothing is outstanding and no response is under way. After 2 there
- *     must also have been a response without a request since, the answer to what was hidden.
- *  4. A connection that was seen to pipeline (two requests in one chunk, or a response with a further request already
- *     waiting, or going on after it) has no clean point: order cannot tell how many responses are owed. It is not paired again.
- *  5. A response without a request on a connection in good order, or during a request head, answers the next request head:
- *     both count as one `orphan`. If that was a join and a second request comes before any response, the order is not what
- *     it seems: rule 1.
- * What remains undecidable: a join in the middle of a pipeline that never shows itself as one.
+ * A response pairs with the oldest outstanding request, as far as the order can be relied on (order.ts).
  *
  * A response whose framing a gap has hidden ends where body.ts says, or where the next response begins if one more request
  * has started (a client that does not pipeline has by then read it all). Gaps inside a body of known framing lose
@@ -33,22 +21,24 @@ import type {
   Direction,
   GapCause,
   IncompleteReason,
-  Role,
   Session,
   TransactionSink,
 } from '../../stream/contract.ts';
 import { EGRESS, INGRESS } from '../../stream/contract.ts';
 import { openUpgraded } from '../http2/protocol.ts';
 import { BODY_LOST, BODY_NONE, BODY_UNTIL_CLOSE } from './body.ts';
+import { EarlyResponse } from './early-response.ts';
 import { requestBody, responseBody } from './framing.ts';
 import type { HeadParser, HeadParserPool } from './head-parser.ts';
 import { CODING_OTHER, UPGRADE_H2C, UPGRADE_WEBSOCKET } from './head-parser.ts';
 import type { Breakage, MessageEvents } from './message-reader.ts';
-import { MessageReader, READER_BODY, READER_HEAD, READER_JOIN, READER_START } from './message-reader.ts';
-import { METHOD_CONNECT, METHOD_OTHER } from './methods.ts';
+import { MessageReader, READER_BODY, READER_HEAD, READER_START } from './message-reader.ts';
+import { METHOD_CONNECT, METHOD_HEAD, METHOD_OTHER } from './methods.ts';
 import { OpenStream } from './open-stream.ts';
+import { Order } from './order.ts';
 import { RequestQueue } from './request-queue.ts';
 import { KIND_ANY, KIND_REQUEST, KIND_RESPONSE } from './start-line.ts';
+import { Teller } from './teller.ts';
 import type { ByteTrace } from './trace.ts';
 
 /** What the message of the response direction is to us. */
@@ -60,28 +50,19 @@ const ANSWER_INTERIM = 2;
 /** Its request is not known. */
 const ANSWER_STRAY = 3;
 
-const MAX_STATUS = 599;
-
 export class Http1Session implements Session, MessageEvents {
-  readonly #connection: ConnectionInfo;
-  readonly #sink: TransactionSink;
+  readonly #told: Teller;
   readonly #ingress: MessageReader;
   readonly #egress: MessageReader;
   readonly #queue = new RequestQueue();
+  readonly #order = new Order();
+  readonly #early = new EarlyResponse();
   #requests: MessageReader | undefined;
   #responses: MessageReader | undefined;
   /** A transaction was seen: the directions are certain. */
   #proven = false;
   #answer = ANSWER_NONE;
   #status = 0;
-  /** Why rule 3 is in force. */
-  #unsure: IncompleteReason | undefined;
-  /** Rule 3: a hidden request has not been answered yet. */
-  #owed = false;
-  #pipelined = false;
-  #orphanSince = false;
-  /** Rule 5: the next request head has had its response. */
-  #answered = false;
   #lostCause: GapCause = 'lost';
   #requestEndNs = 0;
   /** A response of events answers the oldest outstanding request; a tunnel has outlived its request. */
@@ -90,8 +71,7 @@ export class Http1Session implements Session, MessageEvents {
   #upgraded: Session | undefined;
 
   constructor(connection: ConnectionInfo, sink: TransactionSink, pool: HeadParserPool) {
-    this.#connection = connection;
-    this.#sink = sink;
+    this.#told = new Teller(connection, sink);
     this.#ingress = new MessageReader(INGRESS, KIND_ANY, this, pool);
     this.#egress = new MessageReader(EGRESS, KIND_ANY, this, pool);
   }
@@ -129,14 +109,14 @@ export class Http1Session implements Session, MessageEvents {
     }
     const reader = direction === INGRESS ? this.#ingress : this.#egress;
     if (reader === this.#responses) this.#finish(timeNs, 'closed', true);
-    else if (reader.inHead) this.#incomplete('closed');
+    else if (reader.inHead) this.#told.incomplete('closed');
     reader.becomeOpaque();
   }
 
   close(timeNs: number, kind: CloseKind | 'evicted'): void {
     this.#upgraded?.close(timeNs, kind);
     const reason = kind === 'orderly' ? 'closed' : kind;
-    if (this.#requests?.inHead) this.#incomplete(reason);
+    if (this.#requests?.inHead) this.#told.incomplete(reason);
     this.#finish(timeNs, reason, kind === 'orderly');
     this.#ingress.becomeOpaque();
     this.#egress.becomeOpaque();
@@ -166,7 +146,9 @@ export class Http1Session implements Session, MessageEvents {
     const answer = this.#answer;
     this.#answer = ANSWER_NONE;
     if (answer === ANSWER_PAIRED) this.#complete(reader.lastTimeNs);
-    else if (answer === ANSWER_STRAY) this.#owed = false;
+    if (answer !== ANSWER_STRAY) return;
+    this.#order.owed = false;
+    this.#early.endNs = reader.lastTimeNs;
   }
 
   endHidden(reader: MessageReader): void {
@@ -174,9 +156,9 @@ export class Http1Session implements Session, MessageEvents {
     if (this.#answer === ANSWER_PAIRED) {
       this.#queue.shift();
       this.#stream = undefined;
-      this.#incomplete('lost');
+      this.#told.incomplete('lost');
     } else if (this.#answer === ANSWER_STRAY) {
-      this.#owed = false;
+      this.#order.owed = false;
     }
     this.#answer = ANSWER_NONE;
   }
@@ -188,10 +170,10 @@ export class Http1Session implements Session, MessageEvents {
       else this.#dropOutstanding(cause);
       return;
     }
-    if (inHead) this.#incomplete(cause);
+    if (inHead) this.#told.incomplete(cause);
     if (reader !== this.#requests) return;
     // A chunk goes on behind a request that has no response yet.
-    if (cause === 'truncated' && !inHead && this.#queue.count > 0) this.#pipelined = true;
+    if (cause === 'truncated' && !inHead && this.#queue.count > 0) this.#order.pipelined = true;
     this.#hideRequests(cause);
   }
 
@@ -212,13 +194,13 @@ export class Http1Session implements Session, MessageEvents {
     if (reader === this.#requests) return this.#queue.count === 0;
     if (this.#answer === ANSWER_STRAY) {
       if (this.#queue.count === 0) return false;
-      this.#owed = false;
+      this.#order.owed = false;
     } else if (this.#queue.count < 2) {
       return false;
     } else if (begins) {
       this.#complete(reader.lastTimeNs);
     } else {
-      this.#pipelined = true;
+      this.#order.pipelined = true;
       this.#dropOutstanding(this.#lostCause);
     }
     this.#answer = ANSWER_NONE;
@@ -229,24 +211,21 @@ export class Http1Session implements Session, MessageEvents {
     const relearnt = this.#requests !== undefined;
     if (relearnt) {
       this.#dropOutstanding('malformed');
-      this.#unsure = undefined;
-      this.#owed = false;
-      this.#pipelined = false;
-      this.#answered = false;
-      this.#orphanSince = false;
+      this.#order.reset();
     }
     this.#requests = requests;
     this.#responses = requests === this.#ingress ? this.#egress : this.#ingress;
+    this.#told.role = requests === this.#ingress ? 'server' : 'client';
     if (relearnt) (reader === this.#ingress ? this.#egress : this.#ingress).rejoin();
   }
 
   /** A response that answers nobody knows what is over when the next request starts. */
   #requestStarts(): void {
     const responses = this.#responses!;
-    if (responses.state !== READER_BODY) return;
+    if (responses.state !== READER_BODY || this.#early.status !== 0) return;
     const lost = responses.body.kind === BODY_LOST;
-    if (this.#answer === ANSWER_STRAY) this.#owed = false;
-    else if (!lost || (this.#queue.count < 2 && !this.#pipelined)) return;
+    if (this.#answer === ANSWER_STRAY) this.#order.owed = false;
+    else if (!lost || (this.#queue.count < 2 && !this.#order.pipelined)) return;
     else this.#dropOutstanding(this.#lostCause);
     if (!lost) return;
     this.#answer = ANSWER_NONE;
@@ -257,7 +236,7 @@ export class Http1Session implements Session, MessageEvents {
   #requestHead(reader: MessageReader, parser: HeadParser): void {
     if (parser.coding === CODING_OTHER) {
       // Rule 4: the length cannot be known, and a server must refuse the request.
-      this.#incomplete('malformed');
+      this.#told.incomplete('malformed');
       this.#hideRequests('malformed');
       reader.rejoin();
       return;
@@ -273,41 +252,61 @@ export class Http1Session implements Session, MessageEvents {
 
   /** False: its response will not be known, and it has been counted. */
   #enqueue(reader: MessageReader, { startLine, trace }: HeadParser): boolean {
-    const afterOrphan = this.#orphanSince;
-    this.#orphanSince = false;
-    if (this.#answered) {
-      this.#answered = false;
+    const queue = this.#queue;
+    const order = this.#order;
+    const afterOrphan = order.orphanSince;
+    order.orphanSince = false;
+    if (order.answered) {
+      order.answered = false;
       return false;
     }
-    const queue = this.#queue;
-    if (this.#unsure !== undefined) {
-      if (!this.#isCleanPoint()) {
-        this.#incomplete(this.#unsure);
+    const early = this.#early.take();
+    if (early > 0 && startLine.method === METHOD_CONNECT) {
+      this.#told.incomplete('orphan');
+      return false;
+    }
+    if (early > 0) {
+      queue.push(Math.min(reader.startTimeNs, this.#early.startNs), startLine, false, trace.context);
+      this.#answerEarly(early, startLine.method);
+      return true;
+    }
+    if (order.unsure !== undefined) {
+      if (queue.count > 0 || !order.isClean(this.#responses!)) {
+        this.#told.incomplete(order.unsure);
         return false;
       }
-      this.#unsure = undefined;
+      order.unsure = undefined;
     }
-    if (queue.count > 0 && reader.startTimeNs === this.#requestEndNs) this.#pipelined = true;
+    if (queue.count > 0 && reader.startTimeNs === this.#requestEndNs) order.pipelined = true;
     if (queue.count === 1 && queue.afterOrphan && this.#answer === ANSWER_NONE) {
       this.#dropOutstanding('lost');
-      this.#incomplete('lost');
-      this.#owed = true;
+      this.#told.incomplete('lost');
+      order.owed = true;
       return false;
     }
     if (queue.full) {
-      this.#incomplete('pipeline');
-      this.#unsure = 'pipeline';
-      this.#pipelined = true;
+      this.#told.incomplete('pipeline');
+      order.unsure = 'pipeline';
+      order.pipelined = true;
       return false;
     }
-    queue.push(reader.startTimeNs, startLine.method, startLine.minor, afterOrphan, trace.context);
+    queue.push(reader.startTimeNs, startLine, afterOrphan, trace.context);
     return true;
   }
 
-  #isCleanPoint(): boolean {
-    const { state, uncertain } = this.#responses!;
-    const idle = state === READER_START || state === READER_JOIN || uncertain;
-    return idle && this.#queue.count === 0 && !this.#owed && !this.#pipelined;
+  /** The request at the head of the queue has its response, whole or its beginning. */
+  #answerEarly(status: number, method: number): void {
+    const responses = this.#responses!;
+    this.#status = status;
+    if (this.#answer === ANSWER_STRAY && method !== METHOD_HEAD) {
+      this.#answer = ANSWER_PAIRED;
+      responses.uncertain = false;
+      return;
+    }
+    // What was taken for the body of an answer to HEAD is none.
+    if (this.#answer === ANSWER_STRAY) responses.rejoin();
+    this.#answer = ANSWER_NONE;
+    this.#complete(this.#early.endNs || responses.lastTimeNs);
   }
 
   /** RFC 9112 section 6.3, rules 1 to 5 and 8 for responses. */
@@ -324,7 +323,7 @@ export class Http1Session implements Session, MessageEvents {
       this.#status = status;
       method = this.#queue.method;
     } else {
-      this.#stray(reader);
+      this.#stray(reader, status !== 101 && !parser.isEventStream ? status : 0);
     }
     const tunnel = method === METHOD_CONNECT && status >= 200 && status < 300;
     if (status === 101 || tunnel) {
@@ -344,7 +343,7 @@ export class Http1Session implements Session, MessageEvents {
       const { direction, state } = this.#requests!;
       if (upgrade === UPGRADE_H2C && state === READER_START) {
         const request = { direction, timeNs: queue.timeNs, method: queue.method };
-        this.#upgraded = openUpgraded(this.#connection, this.#sink, request);
+        this.#upgraded = openUpgraded(this.#told.connection, this.#told.sink, request);
       } else {
         this.#becomeStream(upgrade === UPGRADE_WEBSOCKET ? 'websocket' : 'connect', reader.lastTimeNs);
       }
@@ -362,22 +361,37 @@ export class Http1Session implements Session, MessageEvents {
   }
 
   #tellStream(endNs: number): void {
-    this.#stream?.tell(this.#sink, this.#connection, this.#role() as Role, endNs);
+    if (this.#stream !== undefined) this.#told.stream(this.#stream, endNs);
     this.#stream = undefined;
   }
 
-  #stray(reader: MessageReader): void {
+  /** `status`: 0 where it cannot be kept for its request. */
+  #stray(reader: MessageReader, status: number): void {
     this.#answer = ANSWER_STRAY;
     reader.uncertain = true;
-    this.#orphanSince = true;
-    if (this.#unsure !== undefined) return;
-    this.#incomplete('orphan');
-    this.#answered = this.#proven || this.#requests!.state === READER_HEAD;
+    if (this.#order.unsure !== undefined) {
+      this.#order.orphanSince = true;
+      return;
+    }
+    const inOrder = this.#proven || this.#requests!.state === READER_HEAD;
+    const isKept = inOrder && !this.#order.answered && status > 0 && this.#told.connection.scheme === 'http';
+    if (isKept && this.#early.keep(status, reader.startTimeNs)) return;
+    this.#dropEarly();
+    this.#order.orphanSince = true;
+    this.#told.incomplete('orphan');
+    this.#order.answered = inOrder;
+  }
+
+  /** Its request does not come. */
+  #dropEarly(): void {
+    if (this.#early.take() === 0) return;
+    this.#order.orphanSince = true;
+    this.#told.incomplete('orphan');
   }
 
   #complete(endNs: number): void {
     const queue = this.#queue;
-    if (queue.count > 1 && queue.secondTimeNs <= this.#responses!.startTimeNs) this.#pipelined = true;
+    if (queue.count > 1 && queue.secondTimeNs <= this.#responses!.startTimeNs) this.#order.pipelined = true;
     if (this.#stream === undefined) this.#tell(endNs);
     else this.#tellStream(endNs);
     queue.shift();
@@ -390,12 +404,7 @@ export class Http1Session implements Session, MessageEvents {
       this.#requests!.expectedKind = KIND_REQUEST;
       this.#responses!.expectedKind = KIND_RESPONSE;
     }
-    // A status beyond the defined classes says nothing that could be counted (RFC 9110 section 15).
-    if (this.#status > MAX_STATUS) {
-      this.#incomplete('malformed');
-      return;
-    }
-    this.#sink.transaction(this.#queue.answered(this.#connection, this.#role() as Role, this.#status, endNs));
+    this.#told.transaction(this.#queue, this.#status, endNs);
   }
 
   /** No response comes any more. */
@@ -406,20 +415,21 @@ export class Http1Session implements Session, MessageEvents {
         this.#complete(responses.lastTimeNs);
       } else if (responses.body.kind === BODY_LOST && this.#stream === undefined) {
         this.#queue.shift();
-        this.#incomplete(this.#lostCause);
+        this.#told.incomplete(this.#lostCause);
       }
     }
     const stream = this.#stream;
     if (stream !== undefined) {
       if (!stream.isTunnel) this.#queue.shift();
       if (reason === 'closed' || reason === 'reset') this.#tellStream(stream.endNs(timeNs));
-      else this.#incomplete(reason);
+      else this.#told.incomplete(reason);
     }
     this.#giveUp(reason);
   }
 
   #giveUp(reason: IncompleteReason): void {
-    for (let i = this.#queue.count; i > 0; i--) this.#incomplete(reason);
+    this.#dropEarly();
+    for (let i = this.#queue.count; i > 0; i--) this.#told.incomplete(reason);
     this.#queue.clear();
     this.#stream = undefined;
     this.#answer = ANSWER_NONE;
@@ -428,22 +438,12 @@ export class Http1Session implements Session, MessageEvents {
   /** Rule 1. */
   #dropOutstanding(reason: IncompleteReason): void {
     this.#giveUp(reason);
-    this.#unsure = reason;
+    this.#order.unsure = reason;
   }
 
   /** Rule 2. */
   #hideRequests(reason: IncompleteReason): void {
-    this.#unsure = reason;
-    this.#owed = !this.#orphanSince;
-    this.#answered = false;
-  }
-
-  #role(): Role | 'unknown' {
-    if (this.#requests === undefined) return 'unknown';
-    return this.#requests === this.#ingress ? 'server' : 'client';
-  }
-
-  #incomplete(reason: IncompleteReason): void {
-    this.#sink.incomplete(this.#connection.owner, this.#role(), reason);
+    this.#dropEarly();
+    this.#order.hideRequests(reason);
   }
 }

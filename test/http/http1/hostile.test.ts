@@ -81,7 +81,7 @@ test('the queue of requests keeps its order while it grows and wraps', () => {
   let shifted = 0;
   for (let round = 1; round < 100; round++) {
     for (let i = 0; i < round; i++) {
-      queue.push(pushed, pushed % 40, pushed % 2, pushed % 3 === 0, undefined);
+      queue.push(pushed, { method: pushed % 40, minor: pushed % 2 }, pushed % 3 === 0, undefined);
       pushed++;
     }
     for (let i = 0; i < round - 1; i++) {
