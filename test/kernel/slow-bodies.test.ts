@@ -1,7 +1,7 @@
 /**
  * Bodies that take 3 s, as they move: written in chunks, sent by sendfile or splice without ever being in the memory of the
- * process, throttled by nginx. They last as long as the client says, 3 s or, on an emulated processor, some more, and the
- * request behind them on the same connection is in step.
+ * process, throttled by nginx; all at the same time, each by a server and a client of its own. They last as long as the client
+ * says, 3 s or, on an emulated processor, some more, and the request behind them on the same connection is in step.
  */
 
 import assert from 'node:assert/strict';
@@ -48,61 +48,69 @@ async function getTwice(url: string, curl: readonly [string, ...string[]]): Prom
   return answers.map(([, before, total]) => total! - before!);
 }
 
-async function expectBoth(agent: RunningAgent, services: readonly [string, string], took: number[], t: TestContext) {
+interface Slow {
+  readonly what: string;
+  readonly url: string;
+  readonly service: string;
+}
+
+async function expectBoth(
+  t: TestContext,
+  agent: RunningAgent,
+  slow: Slow,
+  asker: string,
+  took: number[],
+): Promise<void> {
   const sum = took[0]! + took[1]!;
   const expected = new Map([['GET 200', 2]]);
-  const server = await agent.expect('server', { service: services[0] }, expected);
-  const client = await agent.expect('client', { service: services[1] }, expected);
+  const server = await agent.expect('server', { service: slow.service }, expected);
+  const client = await agent.expect('client', { service: asker }, expected);
   const measured = [
-    server.sum('http_request_duration_seconds_sum', { service: services[0] }),
-    client.sum('http_client_request_duration_seconds_sum', { service: services[1] }),
+    server.sum('http_request_duration_seconds_sum', { service: slow.service }),
+    client.sum('http_client_request_duration_seconds_sum', { service: asker }),
   ];
-  t.diagnostic(`the client says ${sum.toFixed(3)} s, measured ${measured.map((s) => s.toFixed(3)).join(' and ')} s`);
+  const seen = measured.map((seconds) => seconds.toFixed(3)).join(' and ');
+  t.diagnostic(`${slow.what}: the client says ${sum.toFixed(3)} s, measured ${seen} s`);
   assert.ok(sum >= (1 - TOLERANCE) * 2 * SECONDS, `the client says ${sum} s`);
-  for (const seconds of measured)
+  for (const seconds of measured) {
     assert.ok(Math.abs(seconds - sum) <= TOLERANCE * sum, `${seconds} s, the client says ${sum} s`);
+  }
   assert.equal(client.lost(), 0);
 }
 
-async function startSlow(t: TestContext, tls: Certificate | undefined) {
+async function startSlow(t: TestContext, how: string, tls: Certificate | undefined): Promise<Slow> {
   const port = await freePort();
   const unit = makeUnit(t, 'slow');
   const secure = tls ? [tls.certificate, tls.key] : [];
-  const [command, ...args] = unit.command(
-    PYTHON,
-    fromRoot('fixtures/servers/slow-bodies.py'),
-    String(port),
-    String(SECONDS),
-    ...secure,
-  );
+  const script = fromRoot('fixtures/servers/slow-bodies.py');
+  const [command, ...args] = unit.command(PYTHON, script, String(port), String(SECONDS), ...secure);
   const server = start(t, command, args);
   await until('the server listens', () => (server.stdout().includes('ready') ? true : undefined));
-  return { port, service: unit.name };
+  const what = tls && how === 'sendfile' ? 'written' : how;
+  return { what, url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}/${how}`, service: unit.name };
 }
 
-for (const scheme of ['http', 'https'] as const) {
-  for (const how of ['chunked', 'sendfile', 'splice'] as const) {
-    if (scheme === 'https' && how === 'splice') continue;
-    const written = scheme === 'https' && how === 'sendfile' ? 'written' : how;
-    test(`${scheme}, ${written}: 3 s are 3 s, on both sides`, async (t) => {
-      const tls = scheme === 'https' ? await makeCertificate(temporaryFolder(t)) : undefined;
-      const { port, service } = await startSlow(t, tls);
-      const client = makeUnit(t, 'client');
-      const agent = await startAgent(t);
-      const took = await getTwice(`${scheme}://127.0.0.1:${port}/${how}`, client.command('curl'));
-      await expectBoth(agent, [service, client.name], took, t);
-    });
-  }
+/** It lets through what is due each second, so the last bytes go 3 s behind the first. */
+async function startSlowNginx(t: TestContext, tls: Certificate | undefined): Promise<Slow> {
+  const nginx = await startNginx(t, { tls, locations: 'location /file { sendfile on; limit_rate 1m; }' });
+  writeFileSync(join(nginx.folder, 'file'), '');
+  truncateSync(join(nginx.folder, 'file'), SECONDS * 2 ** 20 + 1000);
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${nginx.port}/file`;
+  return { what: 'a file that nginx sends', url, service: 'nginx' };
+}
 
-  test(`${scheme}, a file that nginx sends in 3 s: 3 s are 3 s, on both sides`, async (t) => {
+for (const [scheme, ways] of [
+  ['http', ['chunked', 'sendfile', 'splice']],
+  ['https', ['chunked', 'sendfile']],
+] as const) {
+  const names = scheme === 'http' ? 'chunked, by sendfile, by splice' : 'chunked, written';
+  test(`${scheme}, ${names}, a file that nginx sends: 3 s are 3 s, on both sides`, async (t) => {
     const tls = scheme === 'https' ? await makeCertificate(temporaryFolder(t)) : undefined;
-    const nginx = await startNginx(t, { tls, locations: 'location /file { sendfile on; limit_rate 1m; }' });
-    // nginx lets through what is due each second, so the last bytes go 3 s behind the first.
-    writeFileSync(join(nginx.folder, 'file'), '');
-    truncateSync(join(nginx.folder, 'file'), SECONDS * 2 ** 20 + 1000);
-    const client = makeUnit(t, 'client');
+    const slow = [await startSlowNginx(t, tls)];
+    for (const how of ways) slow.push(await startSlow(t, how, tls));
+    const clients = slow.map(() => makeUnit(t, 'client'));
     const agent = await startAgent(t);
-    const took = await getTwice(`${scheme}://127.0.0.1:${nginx.port}/file`, client.command('curl'));
-    await expectBoth(agent, ['nginx', client.name], took, t);
+    const took = await Promise.all(slow.map(({ url }, i) => getTwice(url, clients[i]!.command('curl'))));
+    for (const [i, each] of slow.entries()) await expectBoth(t, agent, each, clients[i]!.name, took[i]!);
   });
 }
