@@ -1,6 +1,6 @@
 /**
- * The kernel matrix: `npm run test:kernels [-- KERNEL...]` runs test/kernel/ on every kernel of kernels.json, with
- * --stats (`npm run bpf:stats`) only the verifier. Everything a guest brought back is in build/vm/KERNEL/. A kernel that
+ * The kernel matrix: `npm run test:kernels [-- KERNEL...]` runs test/kernel/ on every kernel of kernels.json, with --core
+ * (`.ci/run`) those files that each kernel must pass by itself, with --stats (`npm run bpf:stats`) only the verifier. Everything a guest brought back is in build/vm/KERNEL/. A kernel that
  * cannot be fetched is reported as not run and fails nothing; a program that the verifier refuses fails its row. A run
  * of the whole matrix writes test/kernels.md and the README's table, except with CI set, where it only writes
  * build/vm/kernels.md.
@@ -40,7 +40,13 @@ const WANT_MORE = ['demo', 'go', 'io-uring', 'seccomp', 'start-orders'];
 /** What they ask of a kernel, others ask too, or nothing. */
 const ASK_LITTLE = ['canary', 'hostile-files', 'pipelines', 'record', 'refusals'];
 
-function testsInGuests(): string[] {
+/** What the front ends of a kernel are for: both ends of HTTP and HTTPS, attached and detached. */
+const CORE = ['capabilities', 'clients', 'doctor', 'lifecycle', 'nginx', 'python', 'tcp'];
+
+type Scope = 'all' | 'core' | 'verifier';
+
+function testsInGuests(scope: Scope): readonly string[] {
+  if (scope === 'core') return CORE;
   const files = readdirSync(fromRoot('build/test/kernel')).filter((name) => name.endsWith('.test.js'));
   return files
     .map((name) => basename(name, '.test.js'))
@@ -69,7 +75,7 @@ async function prepare(rows: readonly KernelRow[]): Promise<Prepared[]> {
   return prepared;
 }
 
-async function runRow(row: KernelRow, guest: Guest, statsOnly: boolean): Promise<RowReport> {
+async function runRow(row: KernelRow, guest: Guest, scope: Scope): Promise<RowReport> {
   const { release } = guest.kernel;
   const results = fromRoot(`build/vm/${row.name}`);
   const started = Date.now();
@@ -77,8 +83,8 @@ async function runRow(row: KernelRow, guest: Guest, statsOnly: boolean): Promise
   const { exitCode, problem, console } = await runGuest(guest, {
     script: readFileSync(fromRoot('test/vm/suite.sh'), 'utf8'),
     environment: {
-      STATS_ONLY: statsOnly ? 'yes' : 'no',
-      TESTS: (row.tests ?? testsInGuests()).join(' '),
+      STATS_ONLY: scope === 'verifier' ? 'yes' : 'no',
+      TESTS: (row.tests ?? testsInGuests(scope)).join(' '),
       TESTS_ONLY: row.tests ? 'yes' : 'no',
       PLAINSIGHT_TEST_SCALE: TEST_SCALE,
       TEST_TIMEOUT_MS: String(TEST_TIMEOUT_MS),
@@ -92,7 +98,7 @@ async function runRow(row: KernelRow, guest: Guest, statsOnly: boolean): Promise
   else if (exitCode === 124 || exitCode === 137) problems.push(`its time was over after ${LIMIT_SECONDS} s`);
   else if (exitCode !== 0) problems.push(`the suite ended with ${exitCode}`);
   if (!row.tests && findings.programs.length === 0) problems.push('the verifier was not asked');
-  if (!statsOnly && findings.tests.length === 0) problems.push('no test ran');
+  if (scope !== 'verifier' && findings.tests.length === 0) problems.push('no test ran');
   for (const { name, outcome } of findings.tests) if (outcome === 'failed') problems.push(`failed: ${name}`);
   for (const { object, program, state, error } of findings.programs) {
     if (state === 'refused') problems.push(`${object} ${program} is refused: ${error}`);
@@ -104,11 +110,7 @@ async function runRow(row: KernelRow, guest: Guest, statsOnly: boolean): Promise
 }
 
 /** In the order of the rows, so many at a time. */
-async function runAll(
-  prepared: readonly Prepared[],
-  architecture: Architecture,
-  statsOnly: boolean,
-): Promise<RowReport[]> {
+async function runAll(prepared: readonly Prepared[], architecture: Architecture, scope: Scope): Promise<RowReport[]> {
   const reports: RowReport[] = [];
   const queue = [...prepared.entries()];
   await withProject(architecture, async (project) => {
@@ -117,7 +119,7 @@ async function runAll(
         const [index, { row, kernel, rootImage, notRun }] = next;
         if (kernel && rootImage) {
           const guest = { kernel, rootImage, project, memoryMebibytes: MEMORY_MEBIBYTES };
-          reports[index] = await runRow(row, guest, statsOnly);
+          reports[index] = await runRow(row, guest, scope);
         } else {
           const { name, architecture } = row;
           reports[index] = { name, architecture, release: undefined, notRun, problems: [], findings: NOTHING };
@@ -135,31 +137,33 @@ function write(path: string, text: string): void {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const statsOnly = args.includes('--stats');
-  const names = args.filter((arg) => arg !== '--stats');
+  const scope = args.includes('--stats') ? 'verifier' : args.includes('--core') ? 'core' : 'all';
+  const names = args.filter((arg) => arg !== '--stats' && arg !== '--core');
   const all = readRows();
   const unknown = names.find((name) => !all.some((row) => row.name === name));
   if (unknown !== undefined) {
     process.stderr.write(`there is no kernel ${unknown}; the kernels are ${all.map(({ name }) => name).join(', ')}\n`);
     return 64;
   }
-  const rows = all.filter(({ name, tests }) => (names.length === 0 || names.includes(name)) && !(statsOnly && tests));
+  const rows = all.filter(
+    ({ name, tests }) => (names.length === 0 || names.includes(name)) && !(scope === 'verifier' && tests),
+  );
   endAllWithThisProcess();
   const reports: RowReport[] = [];
   for (const architecture of Object.values(ARCHITECTURES)) {
     const own = rows.filter((row) => row.architecture === architecture.debian);
     if (own.length === 0) continue;
     await setUpHost(architecture);
-    reports.push(...(await runAll(await prepare(own), architecture, statsOnly)));
+    reports.push(...(await runAll(await prepare(own), architecture, scope)));
   }
 
   const ran = reports.filter(({ notRun }) => notRun === undefined);
   mkdirSync(fromRoot('build/vm'), { recursive: true });
   process.stdout.write(`\n${statsTable(reports)}\n`);
-  if (!statsOnly) process.stdout.write(`\n${summaryTable(reports)}\n`);
-  if (!statsOnly && ran.length > 0) {
+  if (scope !== 'verifier') process.stdout.write(`\n${summaryTable(reports)}\n`);
+  if (scope !== 'verifier' && ran.length > 0) {
     write('build/vm/kernels.md', kernelsDocument(reports));
-    if (names.length === 0 && !process.env.CI) {
+    if (scope === 'all' && names.length === 0 && !process.env.CI) {
       write('test/kernels.md', kernelsDocument(reports));
       write('README.md', readmeWith(readFileSync(fromRoot('README.md'), 'utf8'), reports));
     }
