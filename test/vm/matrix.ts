@@ -84,7 +84,7 @@ async function runRow(row: KernelRow, guest: Guest, scope: Scope): Promise<RowRe
     script: readFileSync(fromRoot('test/vm/suite.sh'), 'utf8'),
     environment: {
       STATS_ONLY: scope === 'verifier' ? 'yes' : 'no',
-      TESTS: (row.tests ?? testsInGuests(scope)).join(' '),
+      TESTS: (row.tests ?? testsInGuests(row.core ? 'core' : scope)).join(' '),
       TESTS_ONLY: row.tests ? 'yes' : 'no',
       PLAINSIGHT_TEST_SCALE: TEST_SCALE,
       TEST_TIMEOUT_MS: String(TEST_TIMEOUT_MS),
