@@ -116,18 +116,19 @@ __noinline int begin_frames(__u64 id, __u64 position, __u64 direction, __u64 kee
 
 #ifdef CAPTURES_SEGMENTS
 /* The next segment, where one is needed. Behind the last one there is nothing, and that is an error. */
-#define NEXT_SEGMENT()                                                                                           \
-	do {                                                                                                     \
-		struct user_iovec iov = {};                                                                      \
-		__u64 needed = ~all_if(here) & all_if(segments), is_one = needed & all_below(segment, segments); \
-                                                                                                                 \
-		error |= bpf_probe_read_user(&iov, MASKED(sizeof(iov) & is_one, 31),                             \
-					     (void *)((address + segment * sizeof(iov)) & is_one));              \
-		error |= (long)(needed & ~is_one);                                                               \
-		iov.length &= ~0ULL >> 1;                                                                        \
-		base = (base & ~is_one) | (iov.base & is_one);                                                   \
-		here |= smaller(iov.length, rest) & is_one;                                                      \
-		segment += is_one & 1;                                                                           \
+#define NEXT_SEGMENT()                                                                                      \
+	do {                                                                                                \
+		struct user_iovec iov = {};                                                                 \
+		__u64 needed = ~all_if(here) & all_if(segments);                                            \
+		__u64 is_one = needed & all_below(frames->segment, segments);                               \
+                                                                                                            \
+		error |= bpf_probe_read_user(&iov, MASKED(sizeof(iov) & is_one, 31),                        \
+					     (void *)((address + frames->segment * sizeof(iov)) & is_one)); \
+		error |= (long)(needed & ~is_one);                                                          \
+		iov.length &= ~0ULL >> 1;                                                                   \
+		base = (base & ~is_one) | (iov.base & is_one);                                              \
+		here |= smaller(iov.length, rest) & is_one;                                                 \
+		frames->segment += is_one & 1;                                                              \
 	} while (0)
 #else
 #define NEXT_SEGMENT()
@@ -244,7 +245,7 @@ __noinline int emit_frames(__u64 id, __u64 position, __u64 address, __u64 shape,
 	struct frames *frames;
 	long error = 0;
 #ifdef CAPTURES_SEGMENTS
-	__u64 segment, segments = shape >> 32;
+	__u64 segments = shape >> 32;
 #endif
 
 	if (!pair)
@@ -262,7 +263,7 @@ __noinline int emit_frames(__u64 id, __u64 position, __u64 address, __u64 shape,
 	here = rest;
 #ifdef CAPTURES_SEGMENTS
 	/* No branches here either: each would double the states of all steps. */
-	segment = frames->segment & all_if(offset);
+	frames->segment &= all_if(offset);
 	base = (frames->base & all_if(segments)) | (base & ~all_if(segments));
 	here = (frames->here & all_if(offset) & all_if(segments)) | (here & ~all_if(segments));
 #endif
@@ -279,7 +280,6 @@ __noinline int emit_frames(__u64 id, __u64 position, __u64 address, __u64 shape,
 #ifdef CAPTURES_SEGMENTS
 	frames->base = base;
 	frames->here = here;
-	frames->segment = segment;
 #endif
 	return rest;
 }

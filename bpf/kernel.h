@@ -204,18 +204,13 @@ enum {
 	TCP_LISTEN = 10,
 };
 
-/* struct iovec and struct user_msghdr of a 64-bit program. */
+/* struct iovec of a 64-bit program. */
 struct user_iovec {
 	__u64 base;
 	__u64 length;
 };
 
-struct user_msghdr {
-	__u64 name;
-	__u32 name_length;
-	__u32 reserved;
-	__u64 iov;
-	__u64 iov_count;
-};
+/* In struct user_msghdr: the address of the iovec, and behind it how many there are. The rest is nobody's business here. */
+#define USER_MSGHDR_IOV 16
 
 #endif

@@ -50,12 +50,13 @@ static __always_inline void find_bytes(const struct pt_regs *regs, struct user_b
 		bytes->address = SYSCALL_ARGUMENT_2(regs);
 		bytes->segments = SYSCALL_ARGUMENT_3(regs);
 	} else if (number == SYSCALL_SENDMSG || number == SYSCALL_RECVMSG) {
-		struct user_msghdr message = {};
+		struct user_iovec iov = {};
+		__u64 message = SYSCALL_ARGUMENT_2(regs);
 
-		if (bpf_probe_read_user(&message, sizeof(message), (void *)SYSCALL_ARGUMENT_2(regs)))
+		if (bpf_probe_read_user(&iov, sizeof(iov), (void *)(message + USER_MSGHDR_IOV)))
 			return;
-		bytes->address = message.iov;
-		bytes->segments = message.iov_count;
+		bytes->address = iov.base;
+		bytes->segments = iov.length;
 	}
 	if (!bytes->segments)
 		return;
