@@ -1,6 +1,6 @@
 /**
  * The kernel matrix: `npm run test:kernels [-- KERNEL...]` runs test/kernel/ on every kernel of kernels.json, with --core
- * (`.ci/run`) those files that each kernel must pass by itself, with --stats (`npm run bpf:stats`) only the verifier. Everything a guest brought back is in build/vm/KERNEL/. A kernel that
+ * those files that each kernel must pass by itself, with --stats (`npm run bpf:stats`, `.ci/run`) only the verifier. Everything a guest brought back is in build/vm/KERNEL/. A kernel that
  * cannot be fetched is reported as not run and fails nothing; a program that the verifier refuses fails its row. A run
  * of the whole matrix writes test/kernels.md and the README's table, except with CI set, where it only writes
  * build/vm/kernels.md.
