@@ -21,7 +21,7 @@ Written by \`npm run test:kernels\` from what the guests reported. Each row is a
 
 - *programs*: BPF programs that load, of those that the kernel has the tracepoints and functions for.
 - *TLS* and *plain HTTP*: the front end that an agent chooses there without any option.
-- –: not for this kernel.
+- –: not for this kernel. arm64 runs only what each kernel must pass by itself.
 `;
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
